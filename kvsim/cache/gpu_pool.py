@@ -1,0 +1,274 @@
+"""The KV blocks of one GPU, as vLLM V1 keeps them, in extents.
+
+vLLM's rules (block_pool.py, kv_cache_utils.py): full blocks are hashed when the step that fills them is scheduled;
+freed blocks stay hits until they are taken; the free list is taken from its head; a request frees its blocks from the
+last to the first, those without a hash to the head of the list, the others to its end; a hit leaves the free list.
+Blocks with equal hashes that were computed separately are both kept, the older one is the hit.
+
+Here a *run* stands for consecutive blocks of one text node that share their fate, so that one operation serves a whole
+session's prefix. `block_oracle.BlockPool` keeps block by block; both give the same answers (tests/laws). Left out: block
+numbers, which nothing outside depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kvsim.cache.keys import Path, spans
+
+
+class Run:
+    """Blocks `[lo, hi)` of a node; in the free list, last block first, while nobody refers to them."""
+
+    __slots__ = ("copy", "hi", "lo", "next", "node", "prev", "refs")
+
+    def __init__(self, node: int, lo: int, hi: int, *, refs: int, copy: bool = False) -> None:
+        self.node = node
+        self.lo = lo
+        self.hi = hi
+        self.refs = refs
+        self.copy = copy
+        self.prev: Run = self
+        self.next: Run = self
+
+
+class _Holding:
+    """What one request holds: its runs in prompt order, how many of its blocks are hashed, how many it has."""
+
+    __slots__ = ("hashed", "runs", "total")
+
+    def __init__(self, runs: list[Run], hashed: int) -> None:
+        self.runs = runs
+        self.hashed = hashed
+        self.total = hashed
+
+
+class GpuPool:
+    """Hold `num_blocks` blocks of `block_tokens` tokens (vLLM's reserved null block not counted)."""
+
+    def __init__(self, num_blocks: int, block_tokens: int) -> None:
+        self.num_blocks = num_blocks
+        self.block_tokens = block_tokens
+        self.evicted_blocks = 0
+        self._blank = num_blocks  # free blocks without a hash: always at the head of the list
+        self._idle = 0  # free blocks that are still hits
+        self._list = Run(-1, 0, 0, refs=1)  # sentinel of the free list: next = head, prev = end
+        self._cached: dict[int, list[Run]] = {}  # the hit of each hash, by node, ascending
+        self._copies: dict[int, list[Run]] = {}  # later blocks with the same hash, oldest first
+        self._held: dict[int, _Holding] = {}
+
+    @property
+    def free_blocks(self) -> int:
+        """Count the blocks that may be taken, hits among them."""
+        return self._blank + self._idle
+
+    @property
+    def used_blocks(self) -> int:
+        """Count the blocks that requests hold or that are still hits."""
+        return self.num_blocks - self._blank
+
+    def lookup(self, path: Path, max_blocks: int) -> int:
+        """Count the leading blocks of a prompt, at most `max_blocks`, that are hits."""
+        position = 0
+        for node, lo, hi in spans(path, self.block_tokens, 0, max_blocks):
+            position = lo
+            for run in self._cached.get(node, ()):
+                if run.lo <= position < run.hi:
+                    position = run.hi
+                    if position >= hi:
+                        break
+                elif run.lo > position:
+                    break
+            if position < hi:
+                return position
+            position = hi
+        return position
+
+    def idle_hits(self, path: Path, num_blocks: int) -> int:
+        """Count which of the first `num_blocks` hit blocks lie in the free list: taking them uses up room."""
+        idle = 0
+        for node, lo, hi in spans(path, self.block_tokens, 0, num_blocks):
+            for run in self._cached[node]:
+                if run.lo >= hi:
+                    break
+                if run.refs == 0 and run.hi > lo:
+                    idle += min(run.hi, hi) - max(run.lo, lo)
+        return idle
+
+    def admit(self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int) -> bool:
+        """Give a request its hit blocks and new ones up to `num_tokens`, if all `full_tokens` would fit now; else nothing."""
+        size = self.block_tokens
+        full_blocks = -(-max(full_tokens, num_tokens) // size)
+        if full_blocks - hit_blocks + self.idle_hits(path, hit_blocks) > self.free_blocks:
+            return False
+        holding = _Holding(self._touch(path, hit_blocks), hit_blocks)
+        new_blocks = -(-num_tokens // size) - hit_blocks
+        self._take(new_blocks)
+        holding.total += new_blocks
+        self._held[request_id] = holding
+        return True
+
+    def grow(self, request_id: int, num_tokens: int) -> bool:
+        """Give a request the blocks it lacks for `num_tokens`, or nothing if so many are not free."""
+        holding = self._held[request_id]
+        lacking = -(-num_tokens // self.block_tokens) - holding.total
+        if lacking > 0:
+            if lacking > self.free_blocks:
+                return False
+            self._take(lacking)
+            holding.total += lacking
+        return True
+
+    def lacking(self, request_id: int, num_tokens: int) -> int:
+        """Count the blocks a request lacks for `num_tokens`."""
+        return max(0, -(-num_tokens // self.block_tokens) - self._held[request_id].total)
+
+    def commit(self, request_id: int, path: Path, num_tokens: int) -> None:
+        """Hash a request's full blocks up to `num_tokens`: from now on they are hits."""
+        holding = self._held[request_id]
+        blocks = num_tokens // self.block_tokens
+        if blocks <= holding.hashed:
+            return
+        last = holding.runs[-1] if holding.runs else None
+        for node, lo, hi in spans(path, self.block_tokens, holding.hashed, blocks):
+            runs = self._cached.setdefault(node, [])
+            if last is not None and last.node == node and last.hi == lo and last.refs == 1 and runs and runs[-1] is last:
+                last.hi = hi
+            elif not runs or runs[-1].hi <= lo:
+                run = Run(node, lo, hi, refs=1)
+                runs.append(run)
+                holding.runs.append(run)
+            else:
+                self._commit_beside(holding, runs, node, lo, hi)
+            last = holding.runs[-1]
+        holding.hashed = blocks
+
+    def free(self, request_id: int) -> None:
+        """Take back a request's blocks, last block first; hashed ones remain hits."""
+        holding = self._held.pop(request_id)
+        self._blank += holding.total - holding.hashed
+        for run in reversed(holding.runs):
+            run.refs -= 1
+            if run.refs == 0:
+                self._append(run)
+
+    def held_requests(self) -> list[int]:
+        """Name the requests that hold blocks."""
+        return list(self._held)
+
+    def hits(self) -> Iterator[tuple[int, int]]:
+        """Yield `(node, block)` of every hit (for the laws; slow)."""
+        for node, runs in self._cached.items():
+            for run in runs:
+                for block in range(run.lo, run.hi):
+                    yield node, block
+
+    def _touch(self, path: Path, num_blocks: int) -> list[Run]:
+        touched: list[Run] = []
+        for node, lo, hi in spans(path, self.block_tokens, 0, num_blocks):
+            runs = self._cached[node]
+            index = 0
+            while index < len(runs) and runs[index].lo < hi:
+                run = runs[index]
+                index += 1
+                if run.hi <= lo:
+                    continue
+                if run.hi > hi:
+                    self._split(run, hi, runs)
+                if run.refs == 0:
+                    self._unlink(run)
+                    self._idle -= run.hi - run.lo
+                run.refs += 1
+                touched.append(run)
+        return touched
+
+    def _take(self, num_blocks: int) -> None:
+        blank = min(num_blocks, self._blank)
+        self._blank -= blank
+        num_blocks -= blank
+        while num_blocks > 0:
+            run = self._list.next
+            dropped = min(num_blocks, run.hi - run.lo)
+            num_blocks -= dropped
+            self._drop(run, dropped)
+
+    def _drop(self, run: Run, num_blocks: int) -> None:
+        run.hi -= num_blocks
+        self._idle -= num_blocks
+        self.evicted_blocks += num_blocks
+        if run.hi == run.lo:
+            self._unlink(run)
+            self._layer(run).remove(run)
+        if not run.copy and run.node in self._copies:
+            self._promote(run.node, run.hi, run.hi + num_blocks)
+
+    def _layer(self, run: Run) -> list[Run]:
+        return self._copies[run.node] if run.copy else self._cached[run.node]
+
+    def _append(self, run: Run) -> None:
+        self._idle += run.hi - run.lo
+        end = self._list.prev
+        if end.node == run.node and end.lo == run.hi and not end.copy and not run.copy:
+            end.lo = run.lo  # taken right after it, last block first: one run again
+            self._cached[run.node].remove(run)
+            return
+        self._insert_before(self._list, run)
+
+    def _insert_before(self, place: Run, run: Run) -> None:
+        run.prev, run.next = place.prev, place
+        place.prev.next = run
+        place.prev = run
+
+    def _unlink(self, run: Run) -> None:
+        run.prev.next = run.next
+        run.next.prev = run.prev
+
+    def _split(self, run: Run, at: int, layer: list[Run]) -> Run:
+        """Part a run at `at`, in its layer, in the free list and in what requests hold; return the upper part."""
+        upper = Run(run.node, at, run.hi, refs=run.refs, copy=run.copy)
+        run.hi = at
+        layer.insert(layer.index(run) + 1, upper)
+        if run.refs == 0:
+            self._insert_before(run, upper)
+        else:
+            for holding in self._held.values():
+                if run in holding.runs:
+                    holding.runs.insert(holding.runs.index(run) + 1, upper)
+        return upper
+
+    def _commit_beside(self, holding: _Holding, runs: list[Run], node: int, lo: int, hi: int) -> None:
+        """Hash blocks some of which are hits already: those become copies, the others fill the gaps."""
+        position = lo
+        for other in [*runs, None]:
+            gap_end = min(hi, other.lo) if other is not None else hi
+            if gap_end > position:
+                run = Run(node, position, gap_end, refs=1)
+                runs.append(run)
+                holding.runs.append(run)
+                position = gap_end
+            if other is None or position >= hi:
+                break
+            if other.hi > position:
+                copy = Run(node, position, min(hi, other.hi), refs=1, copy=True)
+                self._copies.setdefault(node, []).append(copy)
+                holding.runs.append(copy)
+                position = copy.hi
+        runs.sort(key=lambda run: run.lo)
+
+    def _promote(self, node: int, lo: int, hi: int) -> None:
+        """Make the oldest copy of each dropped block the hit."""
+        copies = self._copies[node]
+        for position in range(lo, hi):
+            run = next((copy for copy in copies if copy.lo <= position < copy.hi), None)
+            if run is None:
+                continue
+            if run.lo < position:
+                run = self._split(run, position, copies)
+            if run.hi > position + 1:
+                self._split(run, position + 1, copies)
+            copies.remove(run)
+            run.copy = False
+            self._cached[node].append(run)
+        self._cached[node].sort(key=lambda cached: cached.lo)
+        if not copies:
+            del self._copies[node]

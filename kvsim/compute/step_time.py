@@ -1,0 +1,89 @@
+"""How long the GPU works on one step: a roofline of model and GPU with fitted efficiencies.
+
+    G = weights / (HBM * e_m) + layers * overhead          read once a step, whatever the batch
+      + tokens * 2 * linear_params / (FLOPs * e_lin)       linear layers
+      + decode_context * kv_bytes / (HBM * e_m)            each decode reads its whole KV
+      + sum over prefill chunks of max(pairs * attention_flops / (FLOPs * e_att), KV read of the chunk)
+
+The terms add up: on an H100 a maximum of memory and compute fits no better (real runs, docs/fit.md), and the sum can
+never beat the peak. Pairs of a chunk of n tokens after `before` earlier ones: n * (before + n / 2). Tensor parallelism
+divides every term by its degree and adds two all-reduces a layer. Left out: padding to CUDA-graph sizes (not visible in
+the measured runs) and the wave effect of split-KV attention (up to 23 % of the context term at batch 6 and 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from kvsim.spec import EngineSpec, GpuSpec, ModelSpec
+
+Chunk = tuple[int, int]
+"""A prefill chunk: (tokens already computed, tokens in this step)."""
+
+
+class StepTime:
+    """Give the GPU time of a step in seconds, for one model on `tensor_parallel_size` GPUs."""
+
+    def __init__(self, model: ModelSpec, gpu: GpuSpec, engine: EngineSpec, token_content: str) -> None:
+        degree = engine.tensor_parallel_size
+        efficiency = gpu.efficiency
+        linear = efficiency.linear_repetitive if token_content == "repetitive" else efficiency.linear_diverse
+        self._model = model
+        self._memory_bytes_per_s = gpu.hbm_bandwidth * efficiency.memory * degree
+        self._overhead_s = model.num_hidden_layers * efficiency.layer_overhead
+        self._token_s = 2 * model.linear_params_active / (gpu.peak_flops * linear * degree)
+        if degree > 1:
+            reduces = 2 * model.num_hidden_layers
+            self._overhead_s += reduces * efficiency.all_reduce_latency
+            if gpu.nvlink_bandwidth > 0:
+                moved = 2 * (degree - 1) / degree * model.hidden_size * 2
+                self._token_s += reduces * moved / gpu.nvlink_bandwidth
+        windowed = model.num_sliding_layers / model.num_hidden_layers if model.sliding_window else 0.0
+        context_s = model.kv_bytes_per_token / self._kv_bytes_per_s(model, gpu, degree)
+        pair_s = model.attention_flops_per_pair / (gpu.peak_flops * efficiency.attention * degree)
+        self._context_s = context_s * (1 - windowed)
+        self._window_context_s = context_s * windowed
+        self._pair_s = pair_s * (1 - windowed)
+        self._window_pair_s = pair_s * windowed
+        self._window = model.sliding_window or 0
+        self._base_s: dict[int, float] = {}
+
+    @staticmethod
+    def _kv_bytes_per_s(model: ModelSpec, gpu: GpuSpec, degree: int) -> float:
+        # MLA keeps one latent per token, which every rank holds and reads in full.
+        return gpu.hbm_bandwidth * gpu.efficiency.memory * (1 if model.is_mla else degree)
+
+    def base_s(self, tokens: int) -> float:
+        """Give the part of a step that depends on its tokens only: weights, fixed overhead, linear layers."""
+        base_s = self._base_s.get(tokens)
+        if base_s is None:
+            weights_s = self._model.weights_read_bytes(tokens) / self._memory_bytes_per_s
+            base_s = self._base_s[tokens] = weights_s + self._overhead_s + tokens * self._token_s
+        return base_s
+
+    def context_s(self, decodes: int, context_tokens: int) -> float:
+        """Give the time to read the KV of `decodes` decodes whose contexts sum to `context_tokens`."""
+        if self._window:
+            seen = min(context_tokens, decodes * self._window)
+            return context_tokens * self._context_s + seen * self._window_context_s
+        return context_tokens * self._context_s
+
+    def decode_s(self, decodes: int, context_tokens: int) -> float:
+        """Give the time of a step of decodes only."""
+        return self.base_s(decodes) + self.context_s(decodes, context_tokens)
+
+    def chunk_s(self, before: int, tokens: int) -> float:
+        """Give the attention time of one prefill chunk."""
+        flops_s = tokens * (before + tokens / 2) * self._pair_s
+        if self._window:
+            flops_s += tokens * min(before + tokens / 2, self._window) * self._window_pair_s
+        return max(flops_s, self.context_s(1, before + tokens))
+
+    def step_s(self, decodes: int, context_tokens: int, chunks: Iterable[Chunk]) -> float:
+        """Give the time of a step of `decodes` decodes and any prefill chunks."""
+        tokens = decodes
+        attention_s = self.context_s(decodes, context_tokens)
+        for before, n in chunks:
+            tokens += n
+            attention_s += self.chunk_s(before, n)
+        return self.base_s(tokens) + attention_s

@@ -1,0 +1,212 @@
+"""LMCache inside the vLLM worker (`LMCacheConnectorV1`): which chunks are found, loaded and stored.
+
+Bookkeeping only; `engine.py` lets the time pass that the copies and transfers take. Rules (docs/model.md gives their
+source): chunks are looked up from token 0 through CPU memory, then the remote tier, up to the first that nobody has;
+the CPU hits are pinned and touched from last to first; chunks the GPU already has are not loaded; every new full chunk
+is written to CPU memory and, at once, to the remote tier, without asking whether it is there; remote hits are entered
+into CPU memory. Left out: partial chunks (`save_unfull_chunk` off), layerwise and asynchronous loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Sequence as Keys
+from dataclasses import dataclass
+
+from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.keys import unit_keys
+from kvsim.cache.remote_store import RemoteStore
+from kvsim.engine.sequence import NEVER, Load, Sequence
+from kvsim.spec import HostSpec, OffloadSpec
+from kvsim.storage import StorageClient
+
+
+@dataclass(slots=True)
+class _Found:
+    """The lookup of one request, kept until it is admitted."""
+
+    keys: list[int]
+    cpu_chunks: int
+    hit_tokens: int
+
+
+class LmcacheInproc:
+    """LMCache of one worker: its CPU tier, its view of the remote store, and the lookups under way."""
+
+    def __init__(
+        self,
+        spec: OffloadSpec,
+        host: HostSpec,
+        *,
+        cpu: ChunkTier,
+        remote: RemoteStore | None,
+        client: StorageClient | None,
+        chunk_bytes: int,
+    ) -> None:
+        self.cpu = cpu
+        self.remote = remote
+        self.client = client
+        self.chunk_bytes = chunk_bytes
+        self.chunk_tokens = spec.chunk_tokens
+        self.lookups = 0
+        self.dropped_chunks = 0
+        self.puts = 0
+        self.on_puts_drained: Callable[[], None] = _nothing
+        self.is_dead = False
+        self._spec = spec
+        self._host = host
+        self._found: dict[int, _Found] = {}
+        self._pinned: dict[int, list[int]] = {}
+        self._known: set[int] = set()
+        self._host_s = 0.0
+
+    # Scheduler side -----------------------------------------------------------------------------------------------
+
+    def match(self, sequence: Sequence, local_tokens: int) -> int:
+        found = self._found.get(sequence.request_id)
+        if found is None:
+            found = self._found[sequence.request_id] = self._lookup(sequence)
+        external = found.hit_tokens - local_tokens
+        if found.hit_tokens == sequence.num_tokens:
+            external -= 1  # the last token is always computed
+        if external <= 0 or external < self._spec.min_retrieve_tokens:
+            return 0
+        return external
+
+    def _lookup(self, sequence: Sequence) -> _Found:
+        schedule = self._host.schedule
+        num_tokens = sequence.num_tokens
+        self._host_s += schedule.lookup_fixed + schedule.lookup_per_token * num_tokens
+        self.lookups += 1
+        if self.is_dead:
+            self._host_s += self._spec.lookup_timeout
+            return _Found([], 0, 0)
+        keys = unit_keys(sequence.path, self.chunk_tokens, 0, num_tokens // self.chunk_tokens)
+        cpu_chunks = self.cpu.prefix(keys)
+        hit_chunks = cpu_chunks
+        if self.remote is not None and self.client is not None:
+            beyond = keys[cpu_chunks:]
+            remote_chunks = self.remote.prefix(beyond)
+            asked = beyond[: remote_chunks + 1]  # ends with the miss, if there is one
+            if self.client.remembers_checks:
+                asked = [key for key in asked if key not in self._known]
+            check_s = self.client.lookup_s(len(asked)) if asked else 0.0
+            if check_s > self._spec.lookup_timeout:
+                self._host_s += self._spec.lookup_timeout
+                return _Found([], 0, 0)
+            self._host_s += check_s
+            self._known.update(beyond[:remote_chunks])
+            hit_chunks += remote_chunks
+        if cpu_chunks:
+            pinned = keys[:cpu_chunks]
+            self.cpu.pin(pinned)
+            self._pinned[sequence.request_id] = pinned
+        return _Found(keys[:hit_chunks], cpu_chunks, hit_chunks * self.chunk_tokens)
+
+    def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
+        found = self._found.pop(sequence.request_id)
+        sequence.saved_chunks = len(found.keys)
+        sequence.store_at = (sequence.saved_chunks + 1) * self.chunk_tokens
+        if not external_tokens:
+            return None
+        first = local_tokens // self.chunk_tokens  # a chunk the GPU has in part is fetched whole
+        return Load(
+            sequence,
+            cpu_keys=found.keys[first : found.cpu_chunks],
+            remote_keys=found.keys[max(first, found.cpu_chunks) :],
+        )
+
+    def preempted(self, sequence: Sequence) -> None:
+        sequence.store_at = NEVER
+        self.release_pins(sequence)
+
+    def cpu_tokens(self, load: Load) -> int:
+        """Count the tokens of a load that come from CPU memory; the others come from the remote tier."""
+        if not load.remote_keys:
+            return load.sequence.external_tokens
+        if not load.cpu_keys:
+            return 0
+        local_tokens = load.sequence.local_tokens
+        return (local_tokens // self.chunk_tokens + len(load.cpu_keys)) * self.chunk_tokens - local_tokens
+
+    def take_host_s(self) -> float:
+        host_s, self._host_s = self._host_s, 0.0
+        return self._host.schedule.decode + host_s
+
+    # Worker side --------------------------------------------------------------------------------------------------
+
+    def spanning_check_s(self, load: Load) -> float:
+        """Give the time to ask again for every chunk of a load that spans both tiers (`get_block_mapping`)."""
+        if self.client is None or self.client.remembers_checks or not (load.cpu_keys and load.remote_keys):
+            return 0.0
+        return self.client.lookup_s(len(load.cpu_keys) + len(load.remote_keys))
+
+    def reserve(self, load: Load) -> bool:
+        """Take CPU memory for the remote chunks of a load; False if nothing can leave to make room."""
+        if self.cpu.available_chunks < len(load.remote_keys):
+            return False
+        self.cpu.allocate(len(load.remote_keys))
+        return True
+
+    def give_back(self, load: Load) -> None:
+        """Free the CPU memory of remote chunks that did not come."""
+        self.cpu.used_chunks -= len(load.remote_keys)
+
+    def blocking_timeout_s(self, load: Load) -> float:
+        """Give the patience for a remote read: for the whole batch of objects, or for each file in turn."""
+        batch = self.client is not None and self.client.remembers_checks
+        return self._spec.blocking_timeout * (1 if batch else len(load.remote_keys))
+
+    def promote(self, load: Load) -> None:
+        """Enter the remote chunks of a load, which have arrived, into CPU memory."""
+        for key in load.remote_keys:
+            self.cpu.insert(key, held=False)
+
+    def release_pins(self, sequence: Sequence) -> None:
+        """Take back what the lookup of a request promised, once its load is done or it does not load."""
+        pinned = self._pinned.pop(sequence.request_id, None)
+        if pinned is not None:
+            self.cpu.unpin(pinned)
+
+    def to_store(self, sequence: Sequence) -> Keys[int]:
+        """Name the full chunks that a step has completed and that are not saved yet, and count them as saved."""
+        full_chunks = sequence.num_computed // self.chunk_tokens
+        keys = unit_keys(sequence.path, self.chunk_tokens, sequence.saved_chunks, full_chunks)
+        sequence.saved_chunks = full_chunks
+        sequence.store_at = (full_chunks + 1) * self.chunk_tokens
+        return keys
+
+    def end_prefill(self, sequence: Sequence) -> None:
+        """Stop storing when the answer begins, unless its chunks are saved too (`save_decode_cache`)."""
+        if not self._spec.save_decode_cache:
+            sequence.store_at = NEVER
+
+    def allocate_store(self, keys: Keys[int]) -> Keys[int]:
+        """Take CPU memory for new chunks and name those that got some; the rest is dropped for good."""
+        granted = min(len(keys), self.cpu.available_chunks)
+        self.dropped_chunks += len(keys) - granted
+        self.cpu.allocate(granted)
+        return keys[:granted]
+
+    def store(self, keys: Keys[int]) -> None:
+        """Enter copied chunks into CPU memory and send them to the remote tier."""
+        client = self.client
+        for key in keys:
+            self.cpu.insert(key, held=client is not None)
+        if client is not None:
+            self.puts += len(keys)
+            for key in keys:
+                client.write(key, self.chunk_bytes, self._uploaded)
+
+    def _uploaded(self, key: int) -> None:
+        assert self.remote is not None, "a put without a store"
+        self.remote.keys.add(key)
+        self._known.add(key)
+        self.cpu.release(key)
+        self.puts -= 1
+        if not self.puts:
+            self.on_puts_drained()
+
+
+def _nothing() -> None:
+    """Wait for nobody."""

@@ -1,0 +1,434 @@
+"""One vLLM engine: its core loop in time, with LMCache's blocking loads and stores.
+
+One pass of the loop, as in vLLM's `step_with_batch_queue` with one process per GPU:
+
+    read the input -> schedule (lookups included) -> load, blocking -> launch the forward pass
+    -> if chunks are complete: wait for this forward, copy them to CPU memory
+    -> if two steps are in flight, or the older one is done: wait for the older one, hand out its tokens
+
+so a step is planned while the one before it runs; a load or a store holds up everybody, the older step's tokens
+included. The GPU begins a step when it is free and the launch has reached it, and cannot end one before the host has
+launched all of it: eager launches of small batches are bound by the host.
+
+While only decodes run, passes differ by arithmetic alone: `_decode` takes a run of them in one event and can be woken
+in between. `coalesce=False` takes every pass by itself; both give the same rows.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Generator
+
+import simpy
+
+from kvsim.compute.step_time import StepTime
+from kvsim.des.clock import PLAN, Clock
+from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
+from kvsim.engine.ledger import Ledger
+from kvsim.engine.schedule import Scheduler
+from kvsim.engine.sequence import Load, Sequence, Step
+from kvsim.metrics.recorder import Recorder
+from kvsim.metrics.usage import Usage
+from kvsim.spec import HostSpec
+from kvsim.workload.request import Request
+
+Wait = Generator[simpy.Event, object, None]
+
+_RESERVE_RETRY_S = 0.1
+"""LMCache's allocation for a load sleeps this long between tries (`LocalCPUBackend.allocate`, busy_loop)."""
+
+
+class Engine:
+    """Serve the requests of one instance on one model replica."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        index: int,
+        *,
+        scheduler: Scheduler,
+        lmcache: LmcacheInproc | None,
+        step_time: StepTime,
+        host: HostSpec,
+        ledger: Ledger,
+        recorder: Recorder,
+        on_first_token: Callable[[Sequence], None],
+        on_finished: Callable[[Sequence], None],
+        on_failed: Callable[[Sequence], None],
+        coalesce: bool,
+    ) -> None:
+        self.clock = clock
+        self.index = index
+        self.scheduler = scheduler
+        self.lmcache = lmcache
+        self.is_dead = False
+        self._step_time = step_time
+        self._host = host
+        self._ledger = ledger
+        self._recorder = recorder
+        self._on_first_token = on_first_token
+        self._on_finished = on_finished
+        self._on_failed = on_failed
+        self._coalesce = coalesce
+        self._plan = PLAN + index
+        self._inbox: list[Sequence] = []
+        self._in_flight: deque[Step] = deque()
+        self._gpu_free_s = 0.0
+        self._gate: simpy.Event | None = None
+        self._wakes_on_arrival = True
+        self._rows = _StepRows(recorder, index)
+        self._hbm_blocks = Usage()
+        self._cpu_chunks = Usage()
+        if lmcache is not None:
+            lmcache.on_puts_drained = self._open_gate
+        clock.process(self._run())
+
+    @property
+    def puts_in_flight(self) -> int:
+        """Count the remote puts under way."""
+        return self.lmcache.puts if self.lmcache is not None else 0
+
+    def submit(self, sequence: Sequence) -> None:
+        """Put a request into the engine's input, which the loop reads at its next pass."""
+        if self.is_dead:
+            self._on_failed(sequence)
+            return
+        sequence.request.engine_s = self.clock.now
+        self._inbox.append(sequence)
+        if self._wakes_on_arrival:
+            self._open_gate()
+
+    def close(self) -> None:
+        """Hand the last step row to the recorder."""
+        self._rows.flush()
+
+    @property
+    def lookups(self) -> int:
+        """Count the lookups in LMCache's tiers."""
+        return self.lmcache.lookups if self.lmcache is not None else 0
+
+    def tier_rows(self, requests: list[Request], block_bytes: int) -> list[dict[str, object]]:
+        """Describe how this instance's own tiers were used by `requests`, those it served."""
+        pool, end_s = self.scheduler.pool, self.clock.now
+        rows: list[dict[str, object]] = [
+            {
+                "instance": self.index,
+                "tier": "hbm",
+                "capacity_bytes": pool.num_blocks * block_bytes,
+                "mean_used_bytes": round(self._hbm_blocks.mean(end_s) * block_bytes),
+                "peak_used_bytes": self._hbm_blocks.peak * block_bytes,
+                "lookups": len(requests),
+                "hit_tokens": sum(request.hit_tokens_hbm for request in requests),
+                "evicted_bytes": pool.evicted_blocks * block_bytes,
+            }
+        ]
+        if self.lmcache is not None:
+            cpu, chunk_bytes = self.lmcache.cpu, self.lmcache.chunk_bytes
+            rows.append(
+                {
+                    "instance": self.index,
+                    "tier": "cpu",
+                    "capacity_bytes": cpu.capacity_chunks * chunk_bytes,
+                    "mean_used_bytes": round(self._cpu_chunks.mean(end_s) * chunk_bytes),
+                    "peak_used_bytes": self._cpu_chunks.peak * chunk_bytes,
+                    "lookups": self.lmcache.lookups,
+                    "hit_tokens": sum(request.hit_tokens_cpu for request in requests),
+                    "evicted_bytes": cpu.evicted_chunks * chunk_bytes,
+                }
+            )
+        return rows
+
+    def _open_gate(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.succeed()
+
+    def _run(self) -> Wait:
+        scheduler = self.scheduler
+        while not self.is_dead:
+            if self._inbox:
+                for sequence in self._inbox:
+                    scheduler.add(sequence)
+                self._inbox.clear()
+            if not self._in_flight and not scheduler.has_requests:
+                self._gate = gate = self.clock.event()
+                yield gate
+                yield self.clock.at(self.clock.now, self._plan)
+                continue
+            runway = 0
+            if self._coalesce and len(self._in_flight) == 1:
+                runway = scheduler.runway(self._in_flight[0])
+            if runway >= 2:
+                yield from self._decode(runway)
+            else:
+                yield from self._pass()
+
+    def _pass(self) -> Wait:
+        """Take one pass of the loop."""
+        clock, host = self.clock, self._host
+        start_s = clock.now
+        launch_factor = self._launch_factor()
+        step = self.scheduler.schedule()
+        now = start_s + step.host_s
+        if not step.is_empty:
+            load_s = store_s = 0.0
+            self._note_admissions(step, start_s)
+            if step.loads:
+                now += host.launch.load_prepare
+                yield clock.at(now, self._plan)
+                yield from self._load(step)
+                if self.is_dead:
+                    return
+                load_s, now = clock.now - now, clock.now
+            if self.lmcache is not None:
+                for sequence in step.admitted:
+                    self.lmcache.release_pins(sequence)
+            now = self._launch(step, now, launch_factor)
+            if step.stores:
+                now = max(now, step.gpu_end_s)
+                yield clock.at(now, self._plan)
+                yield from self._store(step)
+                store_s, now = clock.now - now, clock.now
+            if self.lmcache is not None:
+                for sequence in step.sampled:
+                    self.lmcache.end_prefill(sequence)
+            self._rows.add(step, start_s, load_s, store_s)
+            self._in_flight.append(step)
+            if len(self._in_flight) < 2 and self._in_flight[0].gpu_end_s > now:
+                yield clock.at(now, self._plan)
+                return
+        assert self._in_flight, "requests wait, but nothing can run"
+        oldest = self._in_flight.popleft()
+        yield clock.at(max(now, oldest.gpu_end_s) + host.update, self._plan)
+        self._process(oldest)
+
+    def _decode(self, runway: int) -> Wait:
+        """Take up to `runway` passes that only decode, in one event, or as many as begin before something comes in."""
+        clock, host, scheduler = self.clock, self._host, self.scheduler
+        decodes = len(scheduler.running)
+        context_tokens = sum(sequence.num_computed for sequence in scheduler.running)
+        first_context = context_tokens
+        decode_s = self._step_time.decode_s
+        schedule_s, update_s = host.schedule.decode, host.update
+        factor = self._launch_factor()
+        launch_s, graph_start_s = host.launch.full_graph * factor, host.launch.graph_start * factor
+        end_s = self._gpu_free_s
+        oldest_end_s = self._in_flight[0].gpu_end_s
+        now = clock.now
+        starts, ends = [now], []
+        for _ in range(runway):
+            now += schedule_s
+            end_s = max(end_s, now + graph_start_s) + decode_s(decodes, context_tokens)
+            now = max(now + launch_s, oldest_end_s) + update_s
+            oldest_end_s = end_s
+            context_tokens += decodes
+            starts.append(now)
+            ends.append(end_s)
+        self._wakes_on_arrival = not scheduler.waiting and decodes < scheduler.max_num_seqs
+        if self._wakes_on_arrival and self._inbox:
+            raise AssertionError("an arrival was not read")
+        self._gate = gate = clock.event()
+        clock.call_at(now, lambda: self._close_run(gate), self._plan)
+        yield gate
+        self._wakes_on_arrival = True
+        done = runway
+        if clock.now < now:  # woken: the pass under way is never cut
+            done = bisect_left(starts, clock.now, 1)
+            yield clock.at(starts[done], self._plan)
+        scheduler.advance(done)
+        last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=ends[done - 1])
+        last.context_tokens = first_context + (done - 1) * decodes
+        self._gpu_free_s = last.gpu_end_s
+        self._rows.add_run(starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=first_context)
+        self._in_flight[0] = last
+
+    def _close_run(self, gate: simpy.Event) -> None:
+        if self._gate is gate:
+            self._open_gate()
+
+    def _note_usage(self) -> None:
+        now = self.clock.now
+        self._hbm_blocks.note(now, self.scheduler.pool.used_blocks)
+        if self.lmcache is not None:
+            self._cpu_chunks.note(now, self.lmcache.cpu.used_chunks)
+
+    def _note_admissions(self, step: Step, now: float) -> None:
+        if step.admitted:
+            self._note_usage()
+        by_request = {id(load.sequence): load for load in step.loads}
+        for sequence in step.admitted:
+            request = sequence.request
+            if request.scheduled_s is not None:
+                continue  # resumed after a preemption: where its prompt came from was noted at first
+            request.scheduled_s = now
+            request.outcome = "running"
+            request.hit_tokens_hbm = sequence.local_tokens
+            load = by_request.get(id(sequence))
+            if load is not None and self.lmcache is not None:
+                request.hit_tokens_cpu = self.lmcache.cpu_tokens(load)
+                request.hit_tokens_remote = sequence.external_tokens - request.hit_tokens_cpu
+            hit_tokens = sequence.local_tokens + sequence.external_tokens
+            request.computed_tokens = request.prompt_tokens - hit_tokens
+            self._ledger.admit(request, self.index, hit_tokens)
+
+    def _launch_factor(self) -> float:
+        return self._host.put_interference.launch if self.puts_in_flight else 1.0
+
+    def _launch(self, step: Step, now: float, factor: float) -> float:
+        """Hand a step to the GPU, note when it will end there, and return when the host is free again."""
+        launch = self._host.launch
+        gpu_s = self._step_time.step_s(step.decodes, step.context_tokens, step.chunks)
+        if not step.chunks:
+            launched_s = now + launch.full_graph * factor
+            begin_s = max(self._gpu_free_s, now + launch.graph_start * factor)
+            step.gpu_end_s = self._gpu_free_s = begin_s + gpu_s
+            return launched_s
+        tokens = step.decodes + sum(n for _, n in step.chunks)
+        if tokens > launch.piecewise_max_tokens:
+            launch_s = launch.eager
+        else:
+            launch_s = launch.piecewise_graph_after_load if step.loads else launch.piecewise_graph
+        launched_s = now + launch_s * factor
+        step.gpu_end_s = self._gpu_free_s = max(max(self._gpu_free_s, now) + gpu_s, launched_s)
+        return launched_s
+
+    def _load(self, step: Step) -> Wait:
+        """Bring the step's loads into the GPU, one after another; everybody waits."""
+        assert self.lmcache is not None, "a load without a connector"
+        for load in step.loads:
+            asked_s = self.clock.now
+            loaded = True
+            if load.remote_keys:
+                loaded = yield from self._read_remote(load)
+                if self.is_dead:
+                    return
+            if loaded:
+                num_chunks = len(load.cpu_keys) + len(load.remote_keys)
+                started_s = self.clock.now
+                copy = self._host.load
+                copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
+                yield self.clock.at(started_s + copy_s, self._plan)
+                self._record_copy("read", num_chunks, asked_s if not load.remote_keys else started_s, started_s)
+                load.sequence.request.load_s += self.clock.now - asked_s
+            else:
+                self._fail(step, load.sequence)
+
+    def _read_remote(self, load: Load) -> Generator[simpy.Event, object, bool]:
+        lmcache, clock = self.lmcache, self.clock
+        assert lmcache is not None
+        assert lmcache.client is not None, "remote chunks without a client"
+        check_s = lmcache.spanning_check_s(load)
+        if check_s:
+            yield clock.at(clock.now + check_s, self._plan)
+        while not lmcache.reserve(load):
+            if lmcache.client.remembers_checks or not lmcache.puts:
+                # The object client allocates on the thread that finishes its puts: neither can go
+                # on. Files: with no put under way nothing will ever give memory back.
+                yield from self._die(load)
+                return False
+            yield clock.at(clock.now + _RESERVE_RETRY_S, self._plan)
+        read = lmcache.client.read(load.remote_keys, lmcache.chunk_bytes)
+        patience_s = lmcache.blocking_timeout_s(load)
+        yield read | clock.at(clock.now + patience_s, self._plan)
+        if not read.triggered:
+            lmcache.give_back(load)
+            return False
+        lmcache.promote(load)
+        return True
+
+    def _fail(self, step: Step, sequence: Sequence) -> None:
+        """End a request whose KV did not come (vLLM's `kv_load_failure_policy: fail`)."""
+        self.scheduler.abort(sequence)
+        if sequence in step.sampled:
+            step.sampled.remove(sequence)
+        if sequence in step.stores:
+            step.stores.remove(sequence)
+        self._on_failed(sequence)
+
+    def _die(self, load: Load) -> Wait:
+        """Stop serving: puts hold all CPU memory and the read that waits for it holds up the puts."""
+        assert self.lmcache is not None
+        yield self.clock.at(self.clock.now + self.lmcache.blocking_timeout_s(load), self._plan)
+        self.is_dead = True
+        for sequence in (*self.scheduler.running, *self.scheduler.waiting, *self._inbox):
+            self._on_failed(sequence)
+
+    def _store(self, step: Step) -> Wait:
+        """Copy the chunks that this step completed to CPU memory; everybody waits."""
+        lmcache, clock = self.lmcache, self.clock
+        assert lmcache is not None, "a store without a connector"
+        for sequence in step.stores:
+            keys = lmcache.allocate_store(lmcache.to_store(sequence))
+            if not keys:
+                continue
+            factor = self._host.put_interference.store_copy if lmcache.puts else 1.0
+            copy = self._host.store
+            copy_s = (copy.fixed + len(keys) * lmcache.chunk_bytes / copy.bandwidth) * factor
+            started_s = clock.now
+            yield clock.at(started_s + copy_s, self._plan)
+            self._record_copy("write", len(keys), started_s, started_s)
+            lmcache.store(keys)
+
+    def _record_copy(self, direction: str, num_chunks: int, asked_s: float, started_s: float) -> None:
+        assert self.lmcache is not None
+        n_bytes = num_chunks * self.lmcache.chunk_bytes
+        self._recorder.transfer(self.index, "cpu", direction, n_bytes, num_chunks, asked_s, started_s, self.clock.now)
+
+    def _process(self, step: Step) -> None:
+        """Hand out the tokens of a finished step."""
+        first = [sequence for sequence in step.sampled if not sequence.num_output]
+        finished = self.scheduler.update(step)
+        for sequence in first:
+            self._on_first_token(sequence)
+        if finished:
+            self._note_usage()
+        for sequence in finished:
+            self._ledger.finish(sequence.request, self.index)
+            self._on_finished(sequence)
+
+
+class _StepRows:
+    """Write one row for each run of decode steps over the same requests, and one for each other step."""
+
+    def __init__(self, recorder: Recorder, instance: int) -> None:
+        self._recorder = recorder
+        self._instance = instance
+        self._open: list[float] | None = None  # start_s, end_s, num_steps, decodes, context_tokens
+
+    def add(self, step: Step, start_s: float, load_s: float, store_s: float) -> None:
+        if not step.chunks and not step.stores and not step.loads:
+            self.add_run(
+                start_s, step.gpu_end_s, num_steps=1, decodes=step.decodes, context_tokens=step.context_tokens
+            )
+            return
+        self.flush()
+        prefill_tokens = sum(n for _, n in step.chunks)
+        self._recorder.step(
+            self._instance,
+            start_s,
+            1,
+            step.gpu_end_s,
+            step.decodes,
+            step.context_tokens,
+            prefill_tokens,
+            load_s,
+            store_s,
+        )
+
+    def add_run(self, start_s: float, end_s: float, *, num_steps: int, decodes: int, context_tokens: int) -> None:
+        row = self._open
+        if row is not None and row[3] == decodes and context_tokens == row[4] + row[2] * decodes:
+            row[1] = end_s
+            row[2] += num_steps
+            return
+        self.flush()
+        self._open = [start_s, end_s, num_steps, decodes, context_tokens]
+
+    def flush(self) -> None:
+        if self._open is not None:
+            start_s, end_s, num_steps, decodes, context_tokens = self._open
+            self._recorder.step(
+                self._instance, start_s, int(num_steps), end_s, int(decodes), int(context_tokens), 0, 0.0, 0.0
+            )
+            self._open = None

@@ -1,0 +1,40 @@
+"""Why a prompt token was computed: for the first time, again because only another instance has it, or again because
+this instance lost it.
+
+An instance computes a text from its start, so one high-water mark a text node and instance tells what it ever had.
+"""
+
+from __future__ import annotations
+
+from kvsim.cache.keys import spans
+from kvsim.workload.request import Request
+
+
+class Ledger:
+    """Remember how far each instance ever computed or loaded each text."""
+
+    def __init__(self, instances: int) -> None:
+        self._marks: list[dict[int, int]] = [{} for _ in range(instances)]
+        self._any: dict[int, int] = {}
+
+    def admit(self, request: Request, instance: int, hit_tokens: int) -> None:
+        """Sort a request's computed tokens by cause, in its row, and note that the instance now has its whole prompt."""
+        mine = self._marks[instance]
+        for node, lo, hi in spans(request.path, 1, 0, request.prompt_tokens):
+            start = max(lo, hit_tokens)
+            had = mine.get(node, 0)
+            evicted = max(0, min(had, hi) - start)
+            elsewhere = max(0, min(self._any.get(node, 0), hi) - max(start, had))
+            request.recomputed_evicted_tokens += evicted
+            request.recomputed_elsewhere_tokens += elsewhere
+        self._raise(request, instance, request.prompt_tokens)
+
+    def finish(self, request: Request, instance: int) -> None:
+        """Note that the instance has the answer too, except the last token's KV, which nobody computes."""
+        self._raise(request, instance, request.prompt_tokens + request.output_tokens - 1)
+
+    def _raise(self, request: Request, instance: int, num_tokens: int) -> None:
+        mine = self._marks[instance]
+        for node, _, hi in spans(request.path, 1, 0, num_tokens):
+            mine[node] = max(mine.get(node, 0), hi)
+            self._any[node] = max(self._any.get(node, 0), hi)

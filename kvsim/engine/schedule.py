@@ -1,0 +1,235 @@
+"""What one engine does next, as bookkeeping without a clock.
+
+Follows vLLM V1's scheduler: running requests first, in admission order, then waiting ones while tokens, blocks and
+places last; chunked prefill; the whole prompt must fit at admission; the head of the line blocks those behind it;
+preemption by recompute, youngest first. With async scheduling a step is planned while the one before it runs, so the
+last sampled token may be a placeholder. Left out: speculative decoding, LoRA, encoder inputs, priorities.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from kvsim.cache.keys import Path
+from kvsim.engine.connectors.base import Connector
+from kvsim.engine.sequence import Sequence, Step
+
+
+class BlockBook(Protocol):
+    """What the scheduler asks of the GPU's block pool (`GpuPool`, and its oracle `BlockPool`)."""
+
+    block_tokens: int
+    num_blocks: int
+    evicted_blocks: int
+
+    @property
+    def free_blocks(self) -> int: ...
+    @property
+    def used_blocks(self) -> int: ...
+    def lookup(self, path: Path, max_blocks: int) -> int: ...
+    def admit(
+        self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int
+    ) -> bool: ...
+    def grow(self, request_id: int, num_tokens: int) -> bool: ...
+    def lacking(self, request_id: int, num_tokens: int) -> int: ...
+    def commit(self, request_id: int, path: Path, num_tokens: int) -> None: ...
+    def free(self, request_id: int) -> None: ...
+
+
+class Scheduler:
+    """Plan the steps of one engine over its waiting and running requests."""
+
+    def __init__(
+        self,
+        pool: BlockBook,
+        connector: Connector,
+        *,
+        max_num_batched_tokens: int,
+        max_num_seqs: int,
+        prefix_caching: bool = True,
+    ) -> None:
+        self.pool = pool
+        self.connector = connector
+        self.max_num_batched_tokens = max_num_batched_tokens
+        self.max_num_seqs = max_num_seqs
+        self.prefix_caching = prefix_caching
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.line_blocked = False
+        """The head of the line did not fit when it was last tried, and nothing was freed since."""
+
+    @property
+    def has_requests(self) -> bool:
+        """Say whether any request is waiting or running."""
+        return bool(self.running or self.waiting)
+
+    def add(self, sequence: Sequence) -> None:
+        """Queue a request that arrived."""
+        self.waiting.append(sequence)
+
+    def schedule(self) -> Step:
+        """Plan the next step and charge it to the pool: `num_computed` moves on at once, as in vLLM."""
+        step = Step()
+        budget = self._schedule_running(step, self.max_num_batched_tokens)
+        if budget >= 0:
+            self._admit(step, budget)
+        step.host_s = self.connector.take_host_s()
+        return step
+
+    def _schedule_running(self, step: Step, budget: int) -> int:
+        """Give running requests their tokens; return the budget left, or -1 after a preemption."""
+        preempted = False
+        running = self.running
+        index = 0
+        while index < len(running) and budget > 0:
+            sequence = running[index]
+            index += 1
+            computed = sequence.num_computed
+            if (
+                sequence.placeholders
+                and computed + 2 - sequence.placeholders >= sequence.prompt_tokens + sequence.max_tokens
+            ):
+                continue  # its last token is in flight
+            n = sequence.num_tokens + sequence.placeholders - computed
+            if n > budget:
+                n = budget
+            while not self.pool.grow(sequence.request_id, computed + n):
+                victim = running.pop()
+                self._preempt(victim)
+                preempted = True
+                if victim is sequence:
+                    return -1
+            budget -= n
+            self._charge(step, sequence, n)
+        return -1 if preempted else budget
+
+    def _admit(self, step: Step, budget: int) -> None:
+        self.line_blocked = False
+        while self.waiting and budget > 0 and len(self.running) < self.max_num_seqs:
+            sequence = self.waiting[0]
+            num_tokens = sequence.num_tokens
+            hit_blocks = 0
+            if self.prefix_caching:
+                hit_blocks = self.pool.lookup(sequence.path, (num_tokens - 1) // self.pool.block_tokens)
+            local_tokens = hit_blocks * self.pool.block_tokens
+            external_tokens = self.connector.match(sequence, local_tokens)
+            computed = local_tokens + external_tokens
+            n = min(num_tokens - computed, budget)
+            if not self.pool.admit(sequence.request_id, sequence.path, hit_blocks, computed + n, num_tokens):
+                self.line_blocked = True
+                break
+            self.waiting.popleft()
+            self.running.append(sequence)
+            sequence.num_computed = computed
+            sequence.local_tokens = local_tokens
+            sequence.external_tokens = external_tokens
+            sequence.prefill_end = num_tokens
+            load = self.connector.allocated(sequence, local_tokens, external_tokens)
+            if load is not None:
+                step.loads.append(load)
+            step.admitted.append(sequence)
+            budget -= n
+            self._charge(step, sequence, n)
+
+    def _charge(self, step: Step, sequence: Sequence, n: int) -> None:
+        before = sequence.num_computed
+        computed = before + n
+        if before < sequence.prefill_end:
+            step.chunks.append((before, n))
+        else:
+            step.decodes += 1
+            step.context_tokens += before
+        sequence.num_computed = computed
+        if self.prefix_caching:
+            self.pool.commit(sequence.request_id, sequence.path, min(computed, sequence.num_tokens))
+        if computed == sequence.num_tokens + sequence.placeholders:
+            sequence.placeholders += 1
+            step.sampled.append(sequence)
+        if computed >= sequence.store_at:
+            step.stores.append(sequence)
+
+    def _preempt(self, victim: Sequence) -> None:
+        self.pool.free(victim.request_id)
+        self.connector.preempted(victim)
+        victim.num_computed = 0
+        victim.request.preemptions += 1
+        self.waiting.appendleft(victim)
+        self.line_blocked = False
+
+    def update(self, step: Step) -> list[Sequence]:
+        """Take over the tokens that a step sampled; free and return the requests that ended with it."""
+        finished: list[Sequence] = []
+        for sequence in step.sampled:
+            sequence.num_output += 1
+            sequence.placeholders -= 1
+            if sequence.num_output < sequence.max_tokens:
+                continue
+            finished.append(sequence)
+            if sequence in self.running:
+                if self.prefix_caching:
+                    known = min(sequence.num_computed, sequence.num_tokens)
+                    self.pool.commit(sequence.request_id, sequence.path, known)
+                self._leave(sequence)
+            else:
+                self.waiting.remove(sequence)  # preempted with its last token in flight
+                self.line_blocked = False
+        return finished
+
+    def abort(self, sequence: Sequence) -> None:
+        """Drop a running request whose KV could not be loaded; its blocks go free."""
+        self._leave(sequence)
+
+    def _leave(self, sequence: Sequence) -> None:
+        self.running.remove(sequence)
+        self.pool.free(sequence.request_id)
+        self.line_blocked = False
+
+    def runway(self, in_flight: Step) -> int:
+        """Count the steps ahead that only decode exactly the running requests, given the one step in flight.
+
+        Within them nobody joins, ends, stores or is preempted, and each request gains a token a step. A blocked head
+        of the line stays blocked: the pool only gets fuller.
+        """
+        running = self.running
+        if in_flight.chunks or in_flight.decodes != len(running) or not running or in_flight.stores:
+            return 0
+        if self.waiting and not self.line_blocked and len(running) < self.max_num_seqs:
+            return 0
+        steps = NO_LIMIT
+        for sequence in running:
+            if not sequence.placeholders or sequence.num_computed < sequence.prefill_end:
+                return 0
+            left = sequence.max_tokens - sequence.num_output - sequence.placeholders
+            until_store = sequence.store_at - sequence.num_computed - 1
+            steps = min(steps, left, until_store)
+        if len(running) > self.max_num_batched_tokens:
+            return 0
+        return self._that_fit(steps)
+
+    def _that_fit(self, steps: int) -> int:
+        """Cut `steps` to what the free blocks allow."""
+        low, high = 0, max(steps, 0)
+        while low < high:
+            middle = high if low == 0 and high == steps else (low + high + 1) // 2
+            lacking = sum(
+                self.pool.lacking(sequence.request_id, sequence.num_computed + middle) for sequence in self.running
+            )
+            if lacking <= self.pool.free_blocks:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
+    def advance(self, steps: int) -> None:
+        """Take `steps` steps of the runway at once."""
+        for sequence in self.running:
+            sequence.num_computed += steps
+            sequence.num_output += steps
+            grown = self.pool.grow(sequence.request_id, sequence.num_computed)
+            assert grown, "runway longer than the free blocks"
+            if self.prefix_caching:  # the newest token is known, but its KV belongs to the step in flight
+                self.pool.commit(sequence.request_id, sequence.path, sequence.num_tokens - 1)
+
+
+NO_LIMIT = 1 << 60

@@ -1,0 +1,108 @@
+"""Which instance serves the next request; each rule is named after its real counterpart.
+
+`round_robin` is production-stack's: the next instance in strict turn, in true arrival order. `least_loaded` is nginx's
+`least_conn`: fewest open streams, ties in turn. `session` is production-stack's consistent hash ring over the user id.
+`random` draws from its own stream of the run's seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from bisect import bisect
+from typing import Literal, Protocol, assert_never
+
+import numpy as np
+
+from kvsim.workload.request import Request
+
+RouterName = Literal["round_robin", "random", "least_loaded", "session"]
+_POINTS_PER_INSTANCE = 160
+
+
+class Router(Protocol):
+    """Choose an instance for a request, and hear when a stream ends."""
+
+    def route(self, request: Request) -> int:
+        """Choose the instance."""
+
+    def ended(self, request: Request) -> None:
+        """Note that the stream of a request ended."""
+
+
+class RoundRobin:
+    """Take the instances in turn."""
+
+    def __init__(self, instances: int) -> None:
+        self._instances = instances
+        self._next = 0
+
+    def route(self, request: Request) -> int:
+        chosen = self._next
+        self._next = (chosen + 1) % self._instances
+        return chosen
+
+    def ended(self, request: Request) -> None:
+        """Ignore it: turns do not look at load."""
+
+
+class Random(RoundRobin):
+    """Draw an instance, each with equal chance."""
+
+    def __init__(self, instances: int, seed: int) -> None:
+        super().__init__(instances)
+        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+
+    def route(self, request: Request) -> int:
+        return int(self._rng.integers(self._instances))
+
+
+class LeastLoaded(RoundRobin):
+    """Take the instance with the fewest open streams; among equals, the next in turn."""
+
+    def __init__(self, instances: int) -> None:
+        super().__init__(instances)
+        self._open = [0] * instances
+
+    def route(self, request: Request) -> int:
+        turn = [(self._next + i) % self._instances for i in range(self._instances)]
+        chosen = min(turn, key=self._open.__getitem__)
+        self._next = (chosen + 1) % self._instances
+        self._open[chosen] += 1
+        return chosen
+
+    def ended(self, request: Request) -> None:
+        assert request.instance is not None, "a stream without an instance"
+        self._open[request.instance] -= 1
+
+
+class SessionSticky(RoundRobin):
+    """Send all requests of a user to one instance, by a consistent hash ring."""
+
+    def __init__(self, instances: int) -> None:
+        super().__init__(instances)
+        points = ((_ring_hash(f"instance-{i}-{p}"), i) for i in range(instances) for p in range(_POINTS_PER_INSTANCE))
+        self._ring = sorted(points)
+
+    def route(self, request: Request) -> int:
+        place = bisect(self._ring, (_ring_hash(str(request.session_id)), self._instances)) % len(self._ring)
+        return self._ring[place][1]
+
+
+def _ring_hash(text: str) -> int:
+    return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "big")
+
+
+def make_router(name: RouterName, instances: int, seed: int) -> Router:
+    """Build the router of that name."""
+    match name:
+        case "round_robin":
+            return RoundRobin(instances)
+        case "random":
+            return Random(instances, seed)
+        case "least_loaded":
+            return LeastLoaded(instances)
+        case "session":
+            return SessionSticky(instances)
+        case _:
+            assert_never(name)

@@ -1,0 +1,226 @@
+"""Build the world of a scenario, run it, and hand back the result: the one composition root."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+
+from kvsim.cache.block_oracle import BlockPool
+from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.gpu_pool import GpuPool
+from kvsim.cache.keys import key_parts, parts_key
+from kvsim.cache.remote_store import RemoteStore
+from kvsim.compute.step_time import StepTime
+from kvsim.des.clock import Clock
+from kvsim.des.link import Link
+from kvsim.engine.connectors.base import NoConnector
+from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
+from kvsim.engine.engine import Engine
+from kvsim.engine.front_end import FrontEnd
+from kvsim.engine.ledger import Ledger
+from kvsim.engine.schedule import BlockBook, Scheduler
+from kvsim.errors import ConfigError
+from kvsim.metrics.recorder import Recorder
+from kvsim.metrics.result import RunResult, load_remote_keys
+from kvsim.routing.routers import make_router
+from kvsim.spec import Scenario, block_bytes, kv_pool_blocks, load_scenario, step_limits
+from kvsim.storage import make_client, make_server
+from kvsim.workload.multi_round_qa import MultiRoundQa
+
+
+def simulate(scenario: Scenario, *, coalesce: bool = True) -> RunResult:
+    """Run a scenario to its end, the drain included.
+
+    `coalesce=False` takes every engine step and every GPU block by itself, and every poll of the client: the oracle,
+    which gives the same tables, some hundred times slower.
+    """
+    begun_s = time.perf_counter()
+    collecting = gc.isenabled()
+    gc.disable()  # the world is one web of live objects: collecting it finds nothing and costs a tenth of the run
+    try:
+        world = World(scenario, coalesce=coalesce)
+        world.run()
+        return world.result(begun_s)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class World:
+    """Everything mutable of one run."""
+
+    def __init__(self, scenario: Scenario, *, coalesce: bool) -> None:
+        self.scenario = scenario
+        self.clock = Clock()
+        self.recorder = Recorder()
+        self.remote: RemoteStore | None = None
+        self._server: Link | None = None
+        offload = scenario.offload
+        if offload.connector != "none" and offload.remote is not None:
+            self.remote = RemoteStore(remote_start(offload.remote.start_from))
+            self._server = make_server(offload.remote.profile, self.clock)
+        self.front_end = FrontEnd(
+            self.clock,
+            make_router(scenario.router, scenario.instances, scenario.seed),
+            scenario.host,
+            self.recorder,
+            on_finished=lambda request: self.driver.on_finished(request),
+            on_failed=lambda request: self.driver.on_failed(request),
+        )
+        self._ledger = Ledger(scenario.instances)
+        self.engines = [self._make_engine(index, coalesce=coalesce) for index in range(scenario.instances)]
+        for engine in self.engines:
+            self.front_end.connect(engine)
+        self.driver = MultiRoundQa(
+            scenario.workload,
+            self.clock,
+            self.front_end.submit,
+            seed=scenario.seed,
+            coalesce=coalesce,
+            on_live_sessions=self.recorder.live_sessions,
+        )
+
+    def run(self) -> None:
+        """Let time pass until the client has seen its last answer."""
+        self.driver.start()
+        self.clock.run(self.driver.done)
+        for engine in self.engines:
+            engine.close()
+
+    def result(self, begun_s: float) -> RunResult:
+        """Close the books."""
+        start_s, end_s = self.driver.start_s, self.driver.end_s
+        assert start_s is not None
+        assert end_s is not None, "the run has not ended"
+        return RunResult.from_run(
+            self.scenario,
+            self.recorder,
+            self._tier_rows(),
+            sorted(key_parts(key) for key in self.remote.keys) if self.remote is not None else (),
+            start_s=start_s,
+            end_s=end_s,
+            events=self.clock.num_events,
+            wall_s=time.perf_counter() - begun_s,
+            died=any(engine.is_dead for engine in self.engines),
+        )
+
+    def _make_engine(self, index: int, *, coalesce: bool) -> Engine:
+        scenario = self.scenario
+        lmcache = make_lmcache(scenario, index, self.clock, self.remote, self._server, self.recorder)
+        scheduler = make_scheduler(scenario, lmcache, coalesce=coalesce)
+        return Engine(
+            self.clock,
+            index,
+            scheduler=scheduler,
+            lmcache=lmcache,
+            step_time=StepTime(scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content),
+            host=scenario.host,
+            ledger=self._ledger,
+            recorder=self.recorder,
+            on_first_token=self.front_end.first_token,
+            on_finished=self.front_end.finished,
+            on_failed=self.front_end.failed,
+            coalesce=coalesce,
+        )
+
+    def _tier_rows(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        requests = [request for request in self.recorder.requests if not request.warmup]
+        for engine in self.engines:
+            mine = [request for request in requests if request.instance == engine.index]
+            rows.extend(engine.tier_rows(mine, block_bytes(self.scenario.model, self.scenario.engine)))
+        if self.remote is not None:
+            chunk_bytes = _chunk_bytes(self.scenario) * self.scenario.engine.tensor_parallel_size
+            stored = len(self.remote.keys) * chunk_bytes
+            rows.append(
+                {
+                    "instance": -1,
+                    "tier": "remote",
+                    "capacity_bytes": None,
+                    "mean_used_bytes": None,
+                    "peak_used_bytes": stored,
+                    "lookups": sum(engine.lookups for engine in self.engines),
+                    "hit_tokens": sum(request.hit_tokens_remote for request in requests),
+                    "evicted_bytes": 0,
+                }
+            )
+        return rows
+
+
+def make_scheduler(scenario: Scenario, lmcache: LmcacheInproc | None, *, coalesce: bool = True) -> Scheduler:
+    """Build the scheduler of one instance with an empty block pool; `coalesce=False` keeps single blocks."""
+    engine = scenario.engine
+    num_blocks = kv_pool_blocks(scenario.model, scenario.gpu, engine) - 1  # vLLM's null block
+    max_num_batched_tokens, max_num_seqs = step_limits(scenario.gpu, engine)
+    pool: BlockBook = (GpuPool if coalesce else BlockPool)(num_blocks, engine.block_tokens)
+    return Scheduler(
+        pool,
+        lmcache if lmcache is not None else NoConnector(scenario.host),
+        max_num_batched_tokens=max_num_batched_tokens,
+        max_num_seqs=max_num_seqs,
+        prefix_caching=engine.enable_prefix_caching,
+    )
+
+
+def make_lmcache(
+    scenario: Scenario,
+    index: int,
+    clock: Clock,
+    remote: RemoteStore | None,
+    server: Link | None,
+    recorder: Recorder,
+) -> LmcacheInproc | None:
+    """Build LMCache of one instance with an empty CPU tier, or none if the scenario offloads nothing.
+
+    Ranks of a tensor-parallel instance act alike, each on its share of every chunk: one stands for all.
+    """
+    offload = scenario.offload
+    chunk_bytes = _chunk_bytes(scenario)
+    if offload.connector == "none" or (offload.cpu.capacity < chunk_bytes and offload.remote is None):
+        return None
+    client = None
+    if offload.remote is not None and server is not None:
+        client = make_client(
+            offload.remote.profile,
+            clock,
+            server,
+            client=index,
+            num_cpus=scenario.host.num_cpus,
+            record=lambda direction, n_bytes, asked_s, started_s, finished_s, objects: recorder.transfer(
+                index, "remote", direction, n_bytes, objects, asked_s, started_s, finished_s
+            ),
+        )
+    return LmcacheInproc(
+        offload,
+        scenario.host,
+        cpu=ChunkTier(offload.cpu.capacity // chunk_bytes, offload.cpu.eviction),
+        remote=remote,
+        client=client,
+        chunk_bytes=chunk_bytes,
+    )
+
+
+def remote_start(start_from: Path | None) -> set[int]:
+    """Name the chunks that a remote store holds at the start: none, or what another run left when its uploads ended.
+
+    `start_from` is a saved run's folder, or a scenario file, which is simulated first.
+    """
+    if start_from is None:
+        return set()
+    if start_from.is_dir():
+        return {parts_key(node, index) for node, index in load_remote_keys(start_from)}
+    world = World(load_scenario(start_from), coalesce=True)
+    if world.remote is None:
+        raise ConfigError(f"offload.remote.start_from: {start_from} has no remote tier; name a scenario that has one")
+    world.run()
+    while any(engine.puts_in_flight for engine in world.engines):
+        world.clock.step()
+    return world.remote.keys
+
+
+def _chunk_bytes(scenario: Scenario) -> int:
+    """Give the size of one rank's part of a chunk."""
+    degree = scenario.engine.tensor_parallel_size
+    return scenario.offload.chunk_tokens * scenario.model.kv_bytes_per_token_per_rank(degree)

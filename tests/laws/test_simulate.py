@@ -1,0 +1,89 @@
+"""What holds for every run, whatever its scenario."""
+
+from __future__ import annotations
+
+import pandas as pd
+from hypothesis import HealthCheck, given, settings
+
+from kvsim.metrics.result import RunResult
+from kvsim.simulate import World, simulate
+from kvsim.spec import Scenario
+from tests.strategies import scenarios
+
+SLOW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def assert_equal_results(one: RunResult, other: RunResult) -> None:
+    for name in ("requests", "steps", "transfers", "tiers", "sessions"):
+        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True, obj=name)
+    ignored = {"events", "wall_s"}
+    assert {k: v for k, v in one.summary_dict().items() if k not in ignored} == {
+        k: v for k, v in other.summary_dict().items() if k not in ignored
+    }
+
+
+@SLOW
+@given(scenarios())
+def test_coalesced_run_equals_the_oracle(scenario: Scenario) -> None:
+    assert_equal_results(simulate(scenario), simulate(scenario, coalesce=False))
+
+
+@SLOW
+@given(scenarios())
+def test_laws_of_one_run(scenario: Scenario) -> None:
+    world = World(scenario, coalesce=True)
+    world.run()
+    requests = world.recorder.requests
+    for request in requests:
+        assert request.outcome in ("finished", "failed")
+        if request.outcome == "failed":
+            continue
+        hits = request.hit_tokens_hbm + request.hit_tokens_cpu + request.hit_tokens_remote
+        assert request.computed_tokens + hits == request.prompt_tokens
+        assert request.computed_tokens >= 1
+        again = request.recomputed_elsewhere_tokens + request.recomputed_evicted_tokens
+        assert 0 <= again <= request.computed_tokens
+        assert request.engine_s is not None
+        assert request.scheduled_s is not None
+        assert request.first_token_s is not None
+        assert request.finished_s is not None
+        instants = [
+            request.arrival_s,
+            request.engine_s,
+            request.scheduled_s,
+            request.first_token_s,
+            request.finished_s,
+        ]
+        assert instants == sorted(instants)
+    for one, two in zip(requests, requests[1:], strict=False):
+        assert one.request_id < two.request_id
+    by_session: dict[int, list[float]] = {}
+    for request in requests:
+        if request.finished_s is not None and not request.warmup:
+            ends = by_session.setdefault(request.session_id, [])
+            assert not ends or request.arrival_s >= ends[-1]
+            ends.append(request.finished_s)
+    for engine in world.engines:
+        if engine.is_dead:
+            continue
+        pool = engine.scheduler.pool
+        assert not engine.scheduler.has_requests
+        assert pool.free_blocks == pool.num_blocks
+        if engine.lmcache is not None:
+            while engine.puts_in_flight:
+                world.clock.step()
+            cpu = engine.lmcache.cpu
+            assert cpu.busy_chunks == 0
+            assert cpu.used_chunks == len(cpu.resident) <= cpu.capacity_chunks
+
+
+@SLOW
+@given(scenarios())
+def test_a_tier_without_room_is_no_tier(scenario: Scenario) -> None:
+    none = scenario.replace({"offload.connector": "none"})
+    empty = scenario.replace(
+        {"offload.connector": "lmcache_inproc", "offload.cpu.capacity": 0, "offload.remote": None}
+    )
+    assert_equal_results(simulate(none), simulate(empty))
