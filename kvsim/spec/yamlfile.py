@@ -1,0 +1,82 @@
+"""Read YAML (1.2) and JSON files, turning whatever can be wrong with them into one line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from kvsim.errors import ConfigError
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML or JSON file that holds a mapping with text keys."""
+    text = _read_text(path)
+    if path.suffix == ".json":
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"{path}: not readable as JSON: {error}") from None
+    else:
+        data = _parse(text, str(path))
+    if data is None:
+        raise ConfigError(f"{path}: the file is empty; it must hold a mapping, e.g. 'name: ...'")
+    if not isinstance(data, dict):
+        kind = "list" if isinstance(data, list) else "single value"
+        raise ConfigError(
+            f"{path}: a {kind} at the top; the file must hold a mapping, 'key: value'"
+        )
+    _check_keys(data, str(path))
+    return data
+
+
+def parse_value(text: str, where: str) -> Any:
+    """Read one value as YAML would: 3, 1.5, true, null, 20GiB, {profile: nfs-tcp}."""
+    value = _parse(text, where)
+    if isinstance(value, dict):
+        _check_keys(value, where)
+    return value
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{path}: is a folder, not a file") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not a text file (UTF-8)") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        problem = " ".join(str(error.problem or error.context).split())
+        raise ConfigError(f"{where}: not readable as YAML: {problem}{place}") from None
+    except (YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        problem = " ".join(str(error).split())[:120]
+        raise ConfigError(f"{where}: not readable as YAML: {problem}") from None
+
+
+def _check_keys(data: dict[Any, Any], where: str) -> None:
+    stack: list[Any] = [data]
+    seen: set[int] = set()
+    while stack:
+        item = stack.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, dict):
+            for key in item:
+                if not isinstance(key, str):
+                    raise ConfigError(f"{where}: the key {key!r} is not a text; quote it")
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
