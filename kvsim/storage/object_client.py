@@ -1,0 +1,203 @@
+"""LMCache's s3 connector: one object a chunk, over the connections of one AWS CRT client.
+
+A put is create, all parts at once, complete: three round trips in a row (one for an object
+no larger than a part), counted before its bytes; `uploads` puts move at a time, the rest
+waits its turn. Reads do not queue behind puts: all chunks of a retrieve start at once, each
+with its first range, which learns the size, then the rest, so one connection a chunk and two
+first bytes in a row. If reads and uploads together ask for more connections than there are,
+all get their share of them (fluid: a connection is not held by one of them till its end).
+Left out: retries, and HEADs or reads that wait for the connector's event loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from math import exp
+from typing import TYPE_CHECKING
+
+from kvsim.storage.client import Starts, latency_factor, pipeline_fill_s
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from simpy.events import Event
+
+    from kvsim.des import Clock, Link
+    from kvsim.spec.storage import ObjectStorageSpec
+    from kvsim.storage.client import Record
+
+
+class _Put:
+    """One chunk on its way to an object."""
+
+    __slots__ = ("asked_s", "client", "key", "n_bytes", "on_done", "started_s")
+
+    def __init__(
+        self,
+        client: ObjectClient,
+        key: int,
+        n_bytes: int,
+        on_done: Callable[[int], None],
+        asked_s: float,
+    ) -> None:
+        self.client = client
+        self.key = key
+        self.n_bytes = n_bytes
+        self.on_done = on_done
+        self.asked_s = asked_s
+        self.started_s = asked_s
+
+    def begin(self) -> None:
+        self.client._begin_put(self)
+
+    def end(self) -> None:
+        self.client._end_put(self)
+
+
+class _Read:
+    """All objects of one retrieve."""
+
+    __slots__ = ("asked_s", "client", "done", "n_bytes", "n_objects")
+
+    def __init__(
+        self, client: ObjectClient, n_objects: int, n_bytes: int, done: Event, asked_s: float
+    ) -> None:
+        self.client = client
+        self.n_objects = n_objects
+        self.n_bytes = n_bytes
+        self.done = done
+        self.asked_s = asked_s
+
+    def begin(self) -> None:
+        self.client._begin_read(self)
+
+    def end(self) -> None:
+        self.client._end_read(self)
+
+
+class ObjectClient:
+    """The s3 connector of one instance."""
+
+    remembers_checks = True
+
+    def __init__(
+        self,
+        clock: Clock,
+        spec: ObjectStorageSpec,
+        server: Link,
+        *,
+        client: int,
+        num_cpus: int,
+        record: Record,
+    ) -> None:
+        del num_cpus  # its threads are event loops, not a limit of what is in flight
+        self.puts_in_flight = 0
+        self.backlog_bytes = 0
+        self.step_delay_s = spec.client.upload_step_delay
+        self.connections = spec.client.connections
+        self.uploads = spec.client.uploads
+        self._clock = clock
+        self._server = server
+        self._client = client
+        self._record = record
+        self._part_bytes = spec.client.part
+        self._first_range_bytes = spec.client.first_range
+        self._body_bytes_per_s = spec.client.body_bandwidth
+        self._head_s = spec.head
+        self._head_overhead_s = spec.client.head_overhead
+        self._warmup_first_s = spec.client.warmup_first
+        self._warmup_loads = spec.client.warmup_loads
+        self._read_first_byte_s = spec.read.first_byte
+        self._read_bytes_per_s = spec.read.per_connection
+        self._write_first_byte_s = spec.write.first_byte
+        self._write_bytes_per_s = spec.write.per_connection
+        self._latency_by_load = spec.latency_by_load
+        self._loads = 0
+        self._moving = 0
+        self._queue: deque[_Put] = deque()
+        self._starts = Starts(clock, server)
+        server.add_client(client, bytes_per_s=self._body_bytes_per_s, max_streams=self.connections)
+
+    def lookup_s(self, n_checks: int) -> float:
+        """Return how long so many HEADs take, one after another."""
+        return n_checks * (self._head_s * self._factor() + self._head_overhead_s)
+
+    def read(self, keys: Sequence[int], chunk_bytes: int) -> Event:
+        """Load the objects of one retrieve."""
+        done = self._clock.event()
+        n_objects = len(keys)
+        if not n_objects:
+            return done.succeed()
+        now_s = self._clock.now
+        round_trips = 2 if chunk_bytes > self._first_range_bytes else 1
+        latency_s = round_trips * self._read_first_byte_s * self._factor()
+        streams = min(n_objects, self.connections)
+        fill_s = pipeline_fill_s(
+            chunk_bytes, streams, self._read_bytes_per_s, self._body_bytes_per_s
+        )
+        warmup_s = warmup_extra_s(self._loads, self._warmup_first_s, self._warmup_loads)
+        self._loads += 1
+        read = _Read(self, n_objects, n_objects * chunk_bytes, done, now_s)
+        self._starts.add(now_s + (latency_s + fill_s + warmup_s), read.begin)
+        return done
+
+    def write(self, key: int, chunk_bytes: int, on_done: Callable[[int], None]) -> None:
+        """Queue one upload; the object is visible once it is complete."""
+        self.puts_in_flight += 1
+        self.backlog_bytes += chunk_bytes
+        put = _Put(self, key, chunk_bytes, on_done, self._clock.now)
+        if self._moving < self.uploads:
+            self._start_put(put)
+        else:
+            self._queue.append(put)
+
+    def _start_put(self, put: _Put) -> None:
+        self._moving += 1
+        put.started_s = now_s = self._clock.now
+        round_trips = 3 if put.n_bytes > self._part_bytes else 1
+        latency_s = round_trips * self._write_first_byte_s * self._factor()
+        self._starts.add(now_s + latency_s, put.begin)
+
+    def _begin_put(self, put: _Put) -> None:
+        self._server.start(
+            put.n_bytes,
+            client=self._client,
+            kind="write",
+            streams=max(-(-put.n_bytes // self._part_bytes), 1),
+            per_stream_bytes_per_s=self._write_bytes_per_s,
+            on_done=put.end,
+        )
+
+    def _end_put(self, put: _Put) -> None:
+        self._moving -= 1
+        self.puts_in_flight -= 1
+        self.backlog_bytes -= put.n_bytes
+        if self._queue:
+            self._start_put(self._queue.popleft())
+        self._record("write", put.n_bytes, put.asked_s, put.started_s, self._clock.now, 1)
+        put.on_done(put.key)
+
+    def _begin_read(self, read: _Read) -> None:
+        self._server.start(
+            read.n_bytes,
+            client=self._client,
+            kind="read",
+            streams=min(read.n_objects, self.connections),
+            per_stream_bytes_per_s=self._read_bytes_per_s,
+            on_done=read.end,
+        )
+
+    def _end_read(self, read: _Read) -> None:
+        now_s = self._clock.now
+        self._record("read", read.n_bytes, read.asked_s, read.asked_s, now_s, read.n_objects)
+        read.done.succeed()
+
+    def _factor(self) -> float:
+        if not self._latency_by_load:
+            return 1.0
+        return latency_factor(self._latency_by_load, self._server.utilisation)
+
+
+def warmup_extra_s(load: int, first_s: float, e_folding_loads: float) -> float:
+    """Return the extra time of a client's load number `load` (from 0): its connections are cold."""
+    return first_s * exp(-load / e_folding_loads) if first_s else 0.0
