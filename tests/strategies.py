@@ -31,7 +31,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         "engine": {
             "num_gpu_blocks": longest // 16 + draw(st.integers(20, 700)),
             "max_num_batched_tokens": draw(st.sampled_from([64, 512, 2_048, 8_192])),
-            "max_num_seqs": draw(st.sampled_from([1, 3, 256])),
+            "max_num_seqs": draw(st.sampled_from([1, 3, 48])),
             "max_model_len": longest,
         },
         "offload": {"connector": connector},

@@ -38,20 +38,18 @@ class StepTime:
             if gpu.nvlink_bandwidth > 0:
                 moved = 2 * (degree - 1) / degree * model.hidden_size * 2
                 self._token_s += reduces * moved / gpu.nvlink_bandwidth
-        windowed = model.num_sliding_layers / model.num_hidden_layers if model.sliding_window else 0.0
-        context_s = model.kv_bytes_per_token / self._kv_bytes_per_s(model, gpu, degree)
-        pair_s = model.attention_flops_per_pair / (gpu.peak_flops * efficiency.attention * degree)
-        self._context_s = context_s * (1 - windowed)
-        self._window_context_s = context_s * windowed
-        self._pair_s = pair_s * (1 - windowed)
-        self._window_pair_s = pair_s * windowed
-        self._window = model.sliding_window or 0
-        self._base_s: dict[int, float] = {}
-
-    @staticmethod
-    def _kv_bytes_per_s(model: ModelSpec, gpu: GpuSpec, degree: int) -> float:
         # MLA keeps one latent per token, which every rank holds and reads in full.
-        return gpu.hbm_bandwidth * gpu.efficiency.memory * (1 if model.is_mla else degree)
+        kv_bytes_per_s = self._memory_bytes_per_s / (degree if model.is_mla else 1)
+        attention_flops_per_s = gpu.peak_flops * efficiency.attention * degree
+        self._context_s = model.kv_read_bytes_per_token / kv_bytes_per_s
+        self._pair_s = model.attention_flops_per_pair / attention_flops_per_s
+        self._window = model.sliding_window
+        if self._window:
+            windowed_bytes = model.kv_bytes_per_token - model.kv_read_bytes_per_token
+            self._window_context_s = windowed_bytes / kv_bytes_per_s
+            windowed_flops = model.sliding_attention_flops_per_token / self._window
+            self._window_pair_s = windowed_flops / attention_flops_per_s
+        self._base_s: dict[int, float] = {}
 
     def base_s(self, tokens: int) -> float:
         """Give the part of a step that depends on its tokens only: weights, fixed overhead, linear layers."""

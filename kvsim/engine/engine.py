@@ -168,7 +168,7 @@ class Engine:
         """Take one pass of the loop."""
         clock, host = self.clock, self._host
         start_s = clock.now
-        launch_factor = self._launch_factor()
+        launch_factor, delay_s = self._interference()
         step = self.scheduler.schedule()
         now = start_s + step.host_s
         if not step.is_empty:
@@ -184,7 +184,7 @@ class Engine:
             if self.lmcache is not None:
                 for sequence in step.admitted:
                     self.lmcache.release_pins(sequence)
-            now = self._launch(step, now, launch_factor)
+            now = self._launch(step, now, launch_factor, delay_s)
             if step.stores:
                 now = max(now, step.gpu_end_s)
                 yield clock.at(now, self._plan)
@@ -195,7 +195,7 @@ class Engine:
                     self.lmcache.end_prefill(sequence)
             self._rows.add(step, start_s, load_s, store_s)
             self._in_flight.append(step)
-            if len(self._in_flight) < 2 and self._in_flight[0].gpu_end_s > now:
+            if len(self._in_flight) < 2 and self._in_flight[0].gpu_end_s >= now:
                 yield clock.at(now, self._plan)
                 return
         assert self._in_flight, "requests wait, but nothing can run"
@@ -211,7 +211,7 @@ class Engine:
         first_context = context_tokens
         decode_s = self._step_time.decode_s
         schedule_s, update_s = host.schedule.decode, host.update
-        factor = self._launch_factor()
+        factor, delay_s = self._interference()
         launch_s, graph_start_s = host.launch.full_graph * factor, host.launch.graph_start * factor
         end_s = self._gpu_free_s
         oldest_end_s = self._in_flight[0].gpu_end_s
@@ -219,7 +219,7 @@ class Engine:
         starts, ends = [now], []
         for _ in range(runway):
             now += schedule_s
-            end_s = max(end_s, now + graph_start_s) + decode_s(decodes, context_tokens)
+            end_s = max(end_s, now + graph_start_s) + (decode_s(decodes, context_tokens) + delay_s)
             now = max(now + launch_s, oldest_end_s) + update_s
             oldest_end_s = end_s
             context_tokens += decodes
@@ -272,13 +272,16 @@ class Engine:
             request.computed_tokens = request.prompt_tokens - hit_tokens
             self._ledger.admit(request, self.index, hit_tokens)
 
-    def _launch_factor(self) -> float:
-        return self._host.put_interference.launch if self.puts_in_flight else 1.0
+    def _interference(self) -> tuple[float, float]:
+        """Give what remote puts do to a step: the factor on its launch, and the delay of its end."""
+        if self.lmcache is None or not self.lmcache.puts:
+            return 1.0, 0.0
+        return self._host.put_interference.launch, self.lmcache.step_delay_s
 
-    def _launch(self, step: Step, now: float, factor: float) -> float:
+    def _launch(self, step: Step, now: float, factor: float, delay_s: float) -> float:
         """Hand a step to the GPU, note when it will end there, and return when the host is free again."""
         launch = self._host.launch
-        gpu_s = self._step_time.step_s(step.decodes, step.context_tokens, step.chunks)
+        gpu_s = self._step_time.step_s(step.decodes, step.context_tokens, step.chunks) + delay_s
         if not step.chunks:
             launched_s = now + launch.full_graph * factor
             begin_s = max(self._gpu_free_s, now + launch.graph_start * factor)

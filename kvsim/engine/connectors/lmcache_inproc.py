@@ -53,6 +53,7 @@ class LmcacheInproc:
         self.puts = 0
         self.on_puts_drained: Callable[[], None] = _nothing
         self.is_dead = False
+        self.step_delay_s = client.step_delay_s if client is not None else 0.0
         self._spec = spec
         self._host = host
         self._found: dict[int, _Found] = {}
