@@ -1,0 +1,1 @@
+"""Real runs: read their logs, replay their decisions, compare their metrics with a simulation."""
