@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ from kvsim.workload.multi_round_qa import MultiRoundQa
 def simulate(scenario: Scenario, *, coalesce: bool = True) -> RunResult:
     """Run a scenario to its end, the drain included.
 
-    `coalesce=False` takes every engine step and every GPU block by itself, and every poll of the client: the oracle,
-    which gives the same tables, some hundred times slower.
+    `coalesce=False` takes every engine step and every GPU block by itself, and every poll of the
+    client: the oracle, which gives the same tables, some hundred times slower.
     """
     begun_s = time.perf_counter()
     collecting = gc.isenabled()
-    gc.disable()  # the world is one web of live objects: collecting it finds nothing and costs a tenth of the run
+    gc.disable()  # all of the world lives to the end: to look for garbage costs a tenth of the run
     try:
         world = World(scenario, coalesce=coalesce)
         world.run()
@@ -70,7 +71,9 @@ class World:
             on_failed=lambda request: self.driver.on_failed(request),
         )
         self._ledger = Ledger(scenario.instances)
-        self.engines = [self._make_engine(index, coalesce=coalesce) for index in range(scenario.instances)]
+        self.engines = [
+            self._make_engine(index, coalesce=coalesce) for index in range(scenario.instances)
+        ]
         for engine in self.engines:
             self.front_end.connect(engine)
         self.driver = MultiRoundQa(
@@ -108,15 +111,20 @@ class World:
 
     def _make_engine(self, index: int, *, coalesce: bool) -> Engine:
         scenario = self.scenario
-        lmcache = make_lmcache(scenario, index, self.clock, self.remote, self._server, self.recorder)
+        lmcache = make_lmcache(
+            scenario, index, self.clock, self.remote, self._server, self.recorder
+        )
         scheduler = make_scheduler(scenario, lmcache, coalesce=coalesce)
         return Engine(
             self.clock,
             index,
             scheduler=scheduler,
             lmcache=lmcache,
-            step_time=StepTime(scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content),
+            step_time=StepTime(
+                scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content
+            ),
             host=scenario.host,
+            block_bytes=block_bytes(scenario.model, scenario.engine),
             ledger=self._ledger,
             recorder=self.recorder,
             on_first_token=self.front_end.first_token,
@@ -130,7 +138,7 @@ class World:
         requests = [request for request in self.recorder.requests if not request.warmup]
         for engine in self.engines:
             mine = [request for request in requests if request.instance == engine.index]
-            rows.extend(engine.tier_rows(mine, block_bytes(self.scenario.model, self.scenario.engine)))
+            rows.extend(engine.usage.rows(mine, self.clock.now))
         if self.remote is not None:
             chunk_bytes = _chunk_bytes(self.scenario) * self.scenario.engine.tensor_parallel_size
             stored = len(self.remote.keys) * chunk_bytes
@@ -141,7 +149,9 @@ class World:
                     "capacity_bytes": None,
                     "mean_used_bytes": None,
                     "peak_used_bytes": stored,
-                    "lookups": sum(engine.lookups for engine in self.engines),
+                    "lookups": sum(
+                        e.lmcache.lookups for e in self.engines if e.lmcache is not None
+                    ),
                     "hit_tokens": sum(request.hit_tokens_remote for request in requests),
                     "evicted_bytes": 0,
                 }
@@ -149,8 +159,10 @@ class World:
         return rows
 
 
-def make_scheduler(scenario: Scenario, lmcache: LmcacheInproc | None, *, coalesce: bool = True) -> Scheduler:
-    """Build the scheduler of one instance with an empty block pool; `coalesce=False` keeps single blocks."""
+def make_scheduler(
+    scenario: Scenario, lmcache: LmcacheInproc | None, *, coalesce: bool = True
+) -> Scheduler:
+    """Build the scheduler of one instance with an empty pool, of single blocks for the oracle."""
     engine = scenario.engine
     num_blocks = kv_pool_blocks(scenario.model, scenario.gpu, engine) - 1  # vLLM's null block
     max_num_batched_tokens, max_num_seqs = step_limits(scenario.gpu, engine)
@@ -172,13 +184,16 @@ def make_lmcache(
     server: Link | None,
     recorder: Recorder,
 ) -> LmcacheInproc | None:
-    """Build LMCache of one instance with an empty CPU tier, or none if the scenario offloads nothing.
+    """Build LMCache of one instance with an empty CPU tier, or none if nothing is offloaded.
 
-    Ranks of a tensor-parallel instance act alike, each on its share of every chunk: one stands for all.
+    Ranks of a tensor-parallel instance act alike, each on its share of every chunk: one stands for
+    all.
     """
     offload = scenario.offload
     chunk_bytes = _chunk_bytes(scenario)
-    if offload.connector == "none" or (offload.cpu.capacity < chunk_bytes and offload.remote is None):
+    if offload.connector == "none" or (
+        offload.cpu.capacity < chunk_bytes and offload.remote is None
+    ):
         return None
     client = None
     if offload.remote is not None and server is not None:
@@ -188,9 +203,7 @@ def make_lmcache(
             server,
             client=index,
             num_cpus=scenario.host.num_cpus,
-            record=lambda direction, n_bytes, asked_s, started_s, finished_s, objects: recorder.transfer(
-                index, "remote", direction, n_bytes, objects, asked_s, started_s, finished_s
-            ),
+            record=partial(_record_remote, recorder, index, scenario.engine.tensor_parallel_size),
         )
     return LmcacheInproc(
         offload,
@@ -202,10 +215,34 @@ def make_lmcache(
     )
 
 
-def remote_start(start_from: Path | None) -> set[int]:
-    """Name the chunks that a remote store holds at the start: none, or what another run left when its uploads ended.
+def _record_remote(
+    recorder: Recorder,
+    instance: int,
+    ranks: int,
+    direction: str,
+    n_bytes: int,
+    asked_s: float,
+    started_s: float,
+    finished_s: float,
+    objects: int,
+) -> None:
+    recorder.transfer(
+        instance,
+        "remote",
+        direction,
+        n_bytes * ranks,
+        objects * ranks,
+        asked_s,
+        started_s,
+        finished_s,
+    )
 
-    `start_from` is a saved run's folder, or a scenario file, which is simulated first.
+
+def remote_start(start_from: Path | None) -> set[int]:
+    """Name the chunks that a remote store holds at the start.
+
+    None, or what another run left when its uploads had ended: `start_from` is a saved run's folder,
+    or a scenario file, which is simulated first.
     """
     if start_from is None:
         return set()
@@ -213,7 +250,10 @@ def remote_start(start_from: Path | None) -> set[int]:
         return {parts_key(node, index) for node, index in load_remote_keys(start_from)}
     world = World(load_scenario(start_from), coalesce=True)
     if world.remote is None:
-        raise ConfigError(f"offload.remote.start_from: {start_from} has no remote tier; name a scenario that has one")
+        raise ConfigError(
+            f"offload.remote.start_from: {start_from} has no remote tier; "
+            "name a scenario that has one"
+        )
     world.run()
     while any(engine.puts_in_flight for engine in world.engines):
         world.clock.step()

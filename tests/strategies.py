@@ -13,7 +13,7 @@ GIB = 1 << 30
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
-    """Draw a scenario of some tens of requests: thrash, preemption, ties, tiers, several instances."""
+    """Draw a scenario of tens of requests: thrash, preemption, ties, tiers, instances."""
     history = draw(st.sampled_from([0, 300, 1_000, 2_700]))
     answer = draw(st.sampled_from([1, 2, 40, 100, 300]))
     rounds = draw(st.integers(2, 5))

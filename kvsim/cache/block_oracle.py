@@ -1,4 +1,4 @@
-"""The KV blocks of one GPU, block by block: the plain form of vLLM's rules that `gpu_pool` must equal."""
+"""The KV blocks of one GPU, one by one: vLLM's rules in the form that `gpu_pool` must equal."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ BlockHash = tuple[int, int]
 
 
 class BlockPool:
-    """Keep every block of `num_blocks` by number, with vLLM's free list and hash table; verbs as `GpuPool`."""
+    """Keep every block by number, with vLLM's free list and hash table; verbs as `GpuPool`."""
 
     def __init__(self, num_blocks: int, block_tokens: int) -> None:
         self.num_blocks = num_blocks
         self.block_tokens = block_tokens
         self.evicted_blocks = 0
-        self._list: OrderedDict[int, None] = OrderedDict((block, None) for block in range(num_blocks))
+        self._list: OrderedDict[int, None] = OrderedDict(
+            (block, None) for block in range(num_blocks)
+        )
         self._refs = [0] * num_blocks
         self._hash: list[BlockHash | None] = [None] * num_blocks
         self._by_hash: dict[BlockHash, list[int]] = {}
@@ -32,7 +34,11 @@ class BlockPool:
         return self.num_blocks - sum(1 for block in self._list if self._hash[block] is None)
 
     def _hashes(self, path: Path, lo: int, hi: int) -> list[BlockHash]:
-        return [(node, i) for node, start, end in spans(path, self.block_tokens, lo, hi) for i in range(start, end)]
+        return [
+            (node, i)
+            for node, start, end in spans(path, self.block_tokens, lo, hi)
+            for i in range(start, end)
+        ]
 
     def lookup(self, path: Path, max_blocks: int) -> int:
         hits = 0
@@ -45,7 +51,9 @@ class BlockPool:
     def idle_hits(self, path: Path, num_blocks: int) -> int:
         return sum(self._refs[self._by_hash[h][0]] == 0 for h in self._hashes(path, 0, num_blocks))
 
-    def admit(self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int) -> bool:
+    def admit(
+        self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int
+    ) -> bool:
         full_blocks = -(-max(full_tokens, num_tokens) // self.block_tokens)
         if full_blocks - hit_blocks + self.idle_hits(path, hit_blocks) > self.free_blocks:
             return False
@@ -69,7 +77,9 @@ class BlockPool:
 
     def commit(self, request_id: int, path: Path, num_tokens: int) -> None:
         blocks = self._held[request_id]
-        for block, block_hash in zip(blocks, self._hashes(path, 0, num_tokens // self.block_tokens), strict=False):
+        for block, block_hash in zip(
+            blocks, self._hashes(path, 0, num_tokens // self.block_tokens), strict=False
+        ):
             if self._hash[block] is None:
                 self._hash[block] = block_hash
                 self._by_hash.setdefault(block_hash, []).append(block)

@@ -1,8 +1,9 @@
 """LMCache's chunks in the CPU memory of one worker (`LocalCPUBackend`).
 
-Capacity is a whole number of chunks. A chunk may leave only when it is neither pinned (a lookup promised it to a load)
-nor held (a put to the remote tier still reads it). Room is made when it is needed, never ahead. Inserting a key that is
-there changes nothing, but its memory was taken first, and stays taken while a put holds it.
+Capacity is a whole number of chunks. A chunk may leave only when it is neither pinned (a lookup
+promised it to a load) nor held (a put to the remote tier still reads it). Room is made when it is
+needed, never ahead. Inserting a key that is there changes nothing, but its memory was taken first,
+and stays taken while a put holds it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ChunkTier:
         return len(keys)
 
     def pin(self, keys: Sequence[int]) -> None:
-        """Promise resident chunks to a load: touched from the last to the first, and kept until `unpin`."""
+        """Promise resident chunks to a load: touch them, the last first, until `unpin`."""
         self._policy.touch(reversed(keys))
         busy = self._busy
         for key in keys:
@@ -55,7 +56,7 @@ class ChunkTier:
         return self.capacity_chunks - self.used_chunks + len(self.resident) - len(self._busy)
 
     def allocate(self, n: int) -> None:
-        """Take memory for `n` chunks, evicting as many as needed; the caller checked `available_chunks`."""
+        """Take memory for `n` chunks, evicting as needed; `available_chunks` allows it."""
         lacking = self.used_chunks + n - self.capacity_chunks
         if lacking > 0:
             victims = self._policy.evict(lacking, self._busy)
@@ -66,7 +67,10 @@ class ChunkTier:
         self.used_chunks += n
 
     def insert(self, key: int, *, held: bool) -> None:
-        """Enter an allocated chunk; `held` keeps it until `release`. A key that is there keeps its old chunk."""
+        """Enter an allocated chunk, held until `release` if a put reads it.
+
+        A key that is there keeps its old chunk.
+        """
         if key not in self.resident:
             self.resident.add(key)
             self._policy.insert(key)

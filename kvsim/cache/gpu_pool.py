@@ -1,13 +1,14 @@
 """The KV blocks of one GPU, as vLLM V1 keeps them, in extents.
 
-vLLM's rules (block_pool.py, kv_cache_utils.py): full blocks are hashed when the step that fills them is scheduled;
-freed blocks stay hits until they are taken; the free list is taken from its head; a request frees its blocks from the
-last to the first, those without a hash to the head of the list, the others to its end; a hit leaves the free list.
-Blocks with equal hashes that were computed separately are both kept, the older one is the hit.
+vLLM's rules (block_pool.py): full blocks are hashed when the step that fills
+them is scheduled; freed blocks stay hits until they are taken; the free list is taken from its
+head; a request frees its blocks from the last to the first, those without a hash to the head of
+the list, the others to its end; a hit leaves the free list. Blocks with equal hashes that were
+computed separately are both kept, the older one is the hit.
 
-Here a *run* stands for consecutive blocks of one text node that share their fate, so that one operation serves a whole
-session's prefix. `block_oracle.BlockPool` keeps block by block; both give the same answers (tests/laws). Left out: block
-numbers, which nothing outside depends on.
+Here a *run* stands for consecutive blocks of one text node that share their fate, so that one
+operation serves a whole session's prefix. `block_oracle.BlockPool` keeps block by block; both give
+the same answers (tests/laws). Left out: block numbers, which nothing outside depends on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from kvsim.cache.keys import Path, spans
 
 
 class Run:
-    """Blocks `[lo, hi)` of a node; in the free list, last block first, while nobody refers to them."""
+    """Blocks `[lo, hi)` of a node; in the free list, last block first, while nobody holds them."""
 
     __slots__ = ("copy", "hi", "lo", "next", "node", "prev", "refs")
 
@@ -33,7 +34,7 @@ class Run:
 
 
 class _Holding:
-    """What one request holds: its runs in prompt order, how many of its blocks are hashed, how many it has."""
+    """What one request holds: runs in prompt order, and how many blocks, hashed and in all."""
 
     __slots__ = ("hashed", "runs", "total")
 
@@ -44,7 +45,7 @@ class _Holding:
 
 
 class GpuPool:
-    """Hold `num_blocks` blocks of `block_tokens` tokens (vLLM's reserved null block not counted)."""
+    """Hold `num_blocks` blocks of `block_tokens` tokens, vLLM's null block not counted."""
 
     def __init__(self, num_blocks: int, block_tokens: int) -> None:
         self.num_blocks = num_blocks
@@ -85,7 +86,7 @@ class GpuPool:
         return position
 
     def idle_hits(self, path: Path, num_blocks: int) -> int:
-        """Count which of the first `num_blocks` hit blocks lie in the free list: taking them uses up room."""
+        """Count the hits among the first `num_blocks` that lie in the free list: they use room."""
         idle = 0
         for node, lo, hi in spans(path, self.block_tokens, 0, num_blocks):
             for run in self._cached[node]:
@@ -95,8 +96,13 @@ class GpuPool:
                     idle += min(run.hi, hi) - max(run.lo, lo)
         return idle
 
-    def admit(self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int) -> bool:
-        """Give a request its hit blocks and new ones up to `num_tokens`, if all `full_tokens` would fit now; else nothing."""
+    def admit(
+        self, request_id: int, path: Path, hit_blocks: int, num_tokens: int, full_tokens: int
+    ) -> bool:
+        """Give a request its hit blocks and new ones up to `num_tokens`.
+
+        Or nothing, unless all its `full_tokens` would fit now.
+        """
         size = self.block_tokens
         full_blocks = -(-max(full_tokens, num_tokens) // size)
         if full_blocks - hit_blocks + self.idle_hits(path, hit_blocks) > self.free_blocks:
@@ -109,7 +115,7 @@ class GpuPool:
         return True
 
     def grow(self, request_id: int, num_tokens: int) -> bool:
-        """Give a request the blocks it lacks for `num_tokens`, or nothing if so many are not free."""
+        """Give a request the blocks it lacks for `num_tokens`, or none if so many are not free."""
         holding = self._held[request_id]
         lacking = -(-num_tokens // self.block_tokens) - holding.total
         if lacking > 0:
@@ -132,7 +138,14 @@ class GpuPool:
         last = holding.runs[-1] if holding.runs else None
         for node, lo, hi in spans(path, self.block_tokens, holding.hashed, blocks):
             runs = self._cached.setdefault(node, [])
-            if last is not None and last.node == node and last.hi == lo and last.refs == 1 and runs and runs[-1] is last:
+            if (
+                last is not None
+                and last.node == node
+                and last.hi == lo
+                and last.refs == 1
+                and runs
+                and runs[-1] is last
+            ):
                 last.hi = hi
             elif not runs or runs[-1].hi <= lo:
                 run = Run(node, lo, hi, refs=1)
@@ -224,7 +237,7 @@ class GpuPool:
         run.next.prev = run.prev
 
     def _split(self, run: Run, at: int, layer: list[Run]) -> Run:
-        """Part a run at `at`, in its layer, in the free list and in what requests hold; return the upper part."""
+        """Part a run at `at` wherever it is listed, and return the upper part."""
         upper = Run(run.node, at, run.hi, refs=run.refs, copy=run.copy)
         run.hi = at
         layer.insert(layer.index(run) + 1, upper)
@@ -236,8 +249,10 @@ class GpuPool:
                     holding.runs.insert(holding.runs.index(run) + 1, upper)
         return upper
 
-    def _commit_beside(self, holding: _Holding, runs: list[Run], node: int, lo: int, hi: int) -> None:
-        """Hash blocks some of which are hits already: those become copies, the others fill the gaps."""
+    def _commit_beside(
+        self, holding: _Holding, runs: list[Run], node: int, lo: int, hi: int
+    ) -> None:
+        """Hash blocks some of which are hits: those become copies, the others fill the gaps."""
         position = lo
         for other in [*runs, None]:
             gap_end = min(hi, other.lo) if other is not None else hi

@@ -1,9 +1,10 @@
 """Identity of a prefix: which block or chunk of one prompt is the same as one of another.
 
-A prompt is a path through a tree of texts: `((node, end_token), ...)`, ordered, each node unique for its text *and*
-everything before it. The unit (block or chunk) number `i` of `unit_tokens` tokens belongs to the node that holds its
-last token, because its hash covers everything up to there. So `(node, i)` names a unit exactly, and sharing ends at the
-last unit that lies wholly in the shared text (16 tokens in vLLM, 256 in LMCache).
+A prompt is a path through a tree of texts: `((node, end_token), ...)`, ordered, each node unique
+for its text *and* everything before it. The unit (block or chunk) number `i` of `unit_tokens`
+tokens belongs to the node that holds its last token, because its hash covers everything up to
+there. So `(node, i)` names a unit exactly, and sharing ends at the last unit that lies wholly in
+the shared text (16 tokens in vLLM, 256 in LMCache).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _INDEX_BITS = 24
 
 
 def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
-    """Cut the units `[lo, hi)` of a prompt by the node that owns them: `(node, lo, hi)` in order."""
+    """Cut the units `[lo, hi)` of a prompt by owning node: `(node, lo, hi)` in order."""
     cut: list[tuple[int, int, int]] = []
     for node, end_token in path:
         end = min(end_token // unit_tokens, hi)

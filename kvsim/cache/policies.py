@@ -1,7 +1,7 @@
 """Which chunk goes when room is needed: the four policies of LMCache's CPU tier.
 
-Names and meaning as LMCache's `cache_policy`: LRU, FIFO, LFU (ties: oldest first) and MRU. A policy knows keys and
-their order, nothing of sizes or time.
+Names and meaning as LMCache's `cache_policy`: LRU, FIFO, LFU (ties: oldest first) and MRU. A
+policy knows keys and their order, nothing of sizes or time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class EvictionPolicy(Protocol):
         """Note a use of keys that are there, in the given order."""
 
     def evict(self, n: int, busy: Container[int]) -> list[int]:
-        """Drop the first `n` keys that are not busy and name them; the caller knows that there are so many."""
+        """Drop the first `n` keys that are not busy and name them; there are so many."""
 
 
 class Fifo:
@@ -84,7 +84,9 @@ class Lfu:
             self._by_uses.setdefault(uses + 1, OrderedDict())[key] = None
 
     def evict(self, n: int, busy: Container[int]) -> list[int]:
-        order = (key for uses in sorted(self._by_uses) for key in self._by_uses[uses] if key not in busy)
+        order = (
+            key for uses in sorted(self._by_uses) for key in self._by_uses[uses] if key not in busy
+        )
         victims = list(islice(order, n))
         for key in victims:
             del self._by_uses[self._uses.pop(key)][key]

@@ -1,4 +1,4 @@
-"""What the storage shared by all instances holds: keys, without eviction or limit (LMCache's fs and s3 connectors)."""
+"""What the storage shared by all instances holds, without eviction or limit, as in LMCache."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 class RemoteStore:
-    """Hold the keys of finished uploads; an object is visible to every instance once its upload ended."""
+    """Hold the keys of finished uploads, visible to every instance."""
 
     def __init__(self, keys: Iterable[int] = ()) -> None:
         self.keys: set[int] = set(keys)

@@ -1,9 +1,9 @@
 """Drive the scheduler and the caches by a real run, and compare each decision.
 
-Arrivals and the ends of steps are the measured ones; which requests a step holds, how much of each prompt, and what the
-caches hit are kvsim's. A step agrees when its decodes, their summed context and every prefill chunk equal the engine's.
-Times that no log tells (how long a put holds CPU memory) are the model's. A wrong rule does not hide: one wrong hit
-changes every later batch.
+Arrivals and the ends of steps are the measured ones; which requests a step holds, how much of each
+prompt, and what the caches hit are kvsim's. A step agrees when its decodes, their summed context
+and every prefill chunk equal the engine's. Times that no log tells (how long a put holds CPU
+memory) are the model's. A wrong rule does not hide: one wrong hit changes every later batch.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Replay:
-    """How many steps agree; `measured` and `replayed` are (decodes, context tokens, prefill chunks)."""
+    """How many steps agree."""
 
     steps: int
     mismatches: list[Mismatch]
@@ -98,7 +98,14 @@ class _Replayer:
         arrival_s, prompt_tokens, output_tokens, user_id, round_index, warmup = arrival
         path = prompt_path(self._workload, user_id)
         return Request(
-            index, user_id, round_index, prompt_tokens, output_tokens, path, warmup, arrival_s=arrival_s
+            index,
+            user_id,
+            round_index,
+            prompt_tokens,
+            output_tokens,
+            path,
+            warmup,
+            arrival_s=arrival_s,
         )
 
 

@@ -3,12 +3,13 @@
     G = weights / (HBM * e_m) + layers * overhead          read once a step, whatever the batch
       + tokens * 2 * linear_params / (FLOPs * e_lin)       linear layers
       + decode_context * kv_bytes / (HBM * e_m)            each decode reads its whole KV
-      + sum over prefill chunks of max(pairs * attention_flops / (FLOPs * e_att), KV read of the chunk)
+      + sum over chunks of max(pairs * attention_flops / (FLOPs * e_att), KV read of the chunk)
 
-The terms add up: on an H100 a maximum of memory and compute fits no better (real runs, docs/fit.md), and the sum can
-never beat the peak. Pairs of a chunk of n tokens after `before` earlier ones: n * (before + n / 2). Tensor parallelism
-divides every term by its degree and adds two all-reduces a layer. Left out: padding to CUDA-graph sizes (not visible in
-the measured runs) and the wave effect of split-KV attention (up to 23 % of the context term at batch 6 and 9).
+The terms add up: on an H100 a maximum of memory and compute fits no better (real runs,
+docs/fit.md), and the sum can never beat the peak. Pairs of a chunk of n tokens after `before`
+earlier ones: n * (before + n / 2). Tensor parallelism divides every term by its degree and adds
+two all-reduces a layer. Left out: padding to CUDA-graph sizes (not visible in the measured runs)
+and the wave effect of split-KV attention (up to 23 % of the context term at batch 6 and 9).
 """
 
 from __future__ import annotations
@@ -24,10 +25,16 @@ Chunk = tuple[int, int]
 class StepTime:
     """Give the GPU time of a step in seconds, for one model on `tensor_parallel_size` GPUs."""
 
-    def __init__(self, model: ModelSpec, gpu: GpuSpec, engine: EngineSpec, token_content: str) -> None:
+    def __init__(
+        self, model: ModelSpec, gpu: GpuSpec, engine: EngineSpec, token_content: str
+    ) -> None:
         degree = engine.tensor_parallel_size
         efficiency = gpu.efficiency
-        linear = efficiency.linear_repetitive if token_content == "repetitive" else efficiency.linear_diverse
+        linear = (
+            efficiency.linear_repetitive
+            if token_content == "repetitive"
+            else efficiency.linear_diverse
+        )
         self._model = model
         self._memory_bytes_per_s = gpu.hbm_bandwidth * efficiency.memory * degree
         self._overhead_s = model.num_hidden_layers * efficiency.layer_overhead
@@ -52,7 +59,7 @@ class StepTime:
         self._base_s: dict[int, float] = {}
 
     def base_s(self, tokens: int) -> float:
-        """Give the part of a step that depends on its tokens only: weights, fixed overhead, linear layers."""
+        """Give the part of a step that hangs on its number of tokens: weights, linear layers."""
         base_s = self._base_s.get(tokens)
         if base_s is None:
             weights_s = self._model.weights_read_bytes(tokens) / self._memory_bytes_per_s
@@ -60,7 +67,7 @@ class StepTime:
         return base_s
 
     def context_s(self, decodes: int, context_tokens: int) -> float:
-        """Give the time to read the KV of `decodes` decodes whose contexts sum to `context_tokens`."""
+        """Give the time to read the KV of `decodes` contexts that sum to `context_tokens`."""
         if self._window:
             seen = min(context_tokens, decodes * self._window)
             return context_tokens * self._context_s + seen * self._window_context_s

@@ -4,14 +4,16 @@ One pass of the loop, as in vLLM's `step_with_batch_queue` with one process per 
 
     read the input -> schedule (lookups included) -> load, blocking -> launch the forward pass
     -> if chunks are complete: wait for this forward, copy them to CPU memory
-    -> if two steps are in flight, or the older one is done: wait for the older one, hand out its tokens
+    -> if two steps are in flight, or the older is done: wait for it, hand out its tokens
 
-so a step is planned while the one before it runs; a load or a store holds up everybody, the older step's tokens
-included. The GPU begins a step when it is free and the launch has reached it, and cannot end one before the host has
-launched all of it: eager launches of small batches are bound by the host.
+so a step is planned while the one before it runs; a load or a store holds up everybody, the older
+step's tokens included. The GPU begins a step when it is free and the launch has reached it, and
+cannot end one before the host has launched all of it: eager launches of small batches are bound by
+the host.
 
-While only decodes run, passes differ by arithmetic alone: `_decode` takes a run of them in one event and can be woken
-in between. `coalesce=False` takes every pass by itself; both give the same rows.
+While only decodes run, passes differ by arithmetic alone: `_decode` takes a run of them in one
+event and can be woken in between. `coalesce=False` takes every pass by itself; both give the same
+rows.
 """
 
 from __future__ import annotations
@@ -28,15 +30,15 @@ from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Load, Sequence, Step
+from kvsim.engine.step_rows import StepRows
+from kvsim.engine.tier_usage import TierUsage
 from kvsim.metrics.recorder import Recorder
-from kvsim.metrics.usage import Usage
 from kvsim.spec import HostSpec
-from kvsim.workload.request import Request
 
 Wait = Generator[simpy.Event, object, None]
 
 _RESERVE_RETRY_S = 0.1
-"""LMCache's allocation for a load sleeps this long between tries (`LocalCPUBackend.allocate`, busy_loop)."""
+"""LMCache's allocation for a load sleeps this long between tries (`busy_loop`)."""
 
 
 class Engine:
@@ -51,6 +53,7 @@ class Engine:
         lmcache: LmcacheInproc | None,
         step_time: StepTime,
         host: HostSpec,
+        block_bytes: int,
         ledger: Ledger,
         recorder: Recorder,
         on_first_token: Callable[[Sequence], None],
@@ -77,17 +80,21 @@ class Engine:
         self._gpu_free_s = 0.0
         self._gate: simpy.Event | None = None
         self._wakes_on_arrival = True
-        self._rows = _StepRows(recorder, index)
-        self._hbm_blocks = Usage()
-        self._cpu_chunks = Usage()
+        self._rows = StepRows(recorder, index)
+        self.usage = TierUsage(index, scheduler.pool, lmcache, block_bytes)
         if lmcache is not None:
-            lmcache.on_puts_drained = self._open_gate
+            lmcache.on_puts_eased = self._open_gate
         clock.process(self._run())
 
     @property
     def puts_in_flight(self) -> int:
         """Count the remote puts under way."""
         return self.lmcache.puts if self.lmcache is not None else 0
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Say whether remote puts slow the host down."""
+        return self.lmcache is not None and self.lmcache.disturbs_host
 
     def submit(self, sequence: Sequence) -> None:
         """Put a request into the engine's input, which the loop reads at its next pass."""
@@ -102,42 +109,6 @@ class Engine:
     def close(self) -> None:
         """Hand the last step row to the recorder."""
         self._rows.flush()
-
-    @property
-    def lookups(self) -> int:
-        """Count the lookups in LMCache's tiers."""
-        return self.lmcache.lookups if self.lmcache is not None else 0
-
-    def tier_rows(self, requests: list[Request], block_bytes: int) -> list[dict[str, object]]:
-        """Describe how this instance's own tiers were used by `requests`, those it served."""
-        pool, end_s = self.scheduler.pool, self.clock.now
-        rows: list[dict[str, object]] = [
-            {
-                "instance": self.index,
-                "tier": "hbm",
-                "capacity_bytes": pool.num_blocks * block_bytes,
-                "mean_used_bytes": round(self._hbm_blocks.mean(end_s) * block_bytes),
-                "peak_used_bytes": self._hbm_blocks.peak * block_bytes,
-                "lookups": len(requests),
-                "hit_tokens": sum(request.hit_tokens_hbm for request in requests),
-                "evicted_bytes": pool.evicted_blocks * block_bytes,
-            }
-        ]
-        if self.lmcache is not None:
-            cpu, chunk_bytes = self.lmcache.cpu, self.lmcache.chunk_bytes
-            rows.append(
-                {
-                    "instance": self.index,
-                    "tier": "cpu",
-                    "capacity_bytes": cpu.capacity_chunks * chunk_bytes,
-                    "mean_used_bytes": round(self._cpu_chunks.mean(end_s) * chunk_bytes),
-                    "peak_used_bytes": self._cpu_chunks.peak * chunk_bytes,
-                    "lookups": self.lmcache.lookups,
-                    "hit_tokens": sum(request.hit_tokens_cpu for request in requests),
-                    "evicted_bytes": cpu.evicted_chunks * chunk_bytes,
-                }
-            )
-        return rows
 
     def _open_gate(self) -> None:
         gate, self._gate = self._gate, None
@@ -204,15 +175,18 @@ class Engine:
         self._process(oldest)
 
     def _decode(self, runway: int) -> Wait:
-        """Take up to `runway` passes that only decode, in one event, or as many as begin before something comes in."""
+        """Take up to `runway` passes that only decode, in one event.
+
+        If something comes in, take those that begin before it.
+        """
         clock, host, scheduler = self.clock, self._host, self.scheduler
         decodes = len(scheduler.running)
         context_tokens = sum(sequence.num_computed for sequence in scheduler.running)
         first_context = context_tokens
         decode_s = self._step_time.decode_s
         schedule_s, update_s = host.schedule.decode, host.update
-        factor, delay_s = self._interference()
-        launch_s, graph_start_s = host.launch.full_graph * factor, host.launch.graph_start * factor
+        launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
+        _, delay_s = self._interference()
         end_s = self._gpu_free_s
         oldest_end_s = self._in_flight[0].gpu_end_s
         now = clock.now
@@ -240,27 +214,23 @@ class Engine:
         last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=ends[done - 1])
         last.context_tokens = first_context + (done - 1) * decodes
         self._gpu_free_s = last.gpu_end_s
-        self._rows.add_run(starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=first_context)
+        self._rows.add_run(
+            starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=first_context
+        )
         self._in_flight[0] = last
 
     def _close_run(self, gate: simpy.Event) -> None:
         if self._gate is gate:
             self._open_gate()
 
-    def _note_usage(self) -> None:
-        now = self.clock.now
-        self._hbm_blocks.note(now, self.scheduler.pool.used_blocks)
-        if self.lmcache is not None:
-            self._cpu_chunks.note(now, self.lmcache.cpu.used_chunks)
-
     def _note_admissions(self, step: Step, now: float) -> None:
         if step.admitted:
-            self._note_usage()
+            self.usage.note(self.clock.now)
         by_request = {id(load.sequence): load for load in step.loads}
         for sequence in step.admitted:
             request = sequence.request
             if request.scheduled_s is not None:
-                continue  # resumed after a preemption: where its prompt came from was noted at first
+                continue  # resumed: where its prompt came from was noted at first
             request.scheduled_s = now
             request.outcome = "running"
             request.hit_tokens_hbm = sequence.local_tokens
@@ -273,20 +243,19 @@ class Engine:
             self._ledger.admit(request, self.index, hit_tokens)
 
     def _interference(self) -> tuple[float, float]:
-        """Give what remote puts do to a step: the factor on its launch, and the delay of its end."""
-        if self.lmcache is None or not self.lmcache.puts:
+        """Give what remote puts do to a step: a factor on its launch, a delay of its end."""
+        if self.lmcache is None or not self.lmcache.disturbs_host:
             return 1.0, 0.0
         return self._host.put_interference.launch, self.lmcache.step_delay_s
 
     def _launch(self, step: Step, now: float, factor: float, delay_s: float) -> float:
-        """Hand a step to the GPU, note when it will end there, and return when the host is free again."""
+        """Hand a step to the GPU, note its end there, and return when the host is free again."""
         launch = self._host.launch
         gpu_s = self._step_time.step_s(step.decodes, step.context_tokens, step.chunks) + delay_s
         if not step.chunks:
-            launched_s = now + launch.full_graph * factor
-            begin_s = max(self._gpu_free_s, now + launch.graph_start * factor)
+            begin_s = max(self._gpu_free_s, now + launch.graph_start)
             step.gpu_end_s = self._gpu_free_s = begin_s + gpu_s
-            return launched_s
+            return now + launch.full_graph
         tokens = step.decodes + sum(n for _, n in step.chunks)
         if tokens > launch.piecewise_max_tokens:
             launch_s = launch.eager
@@ -312,7 +281,9 @@ class Engine:
                 copy = self._host.load
                 copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
                 yield self.clock.at(started_s + copy_s, self._plan)
-                self._record_copy("read", num_chunks, asked_s if not load.remote_keys else started_s, started_s)
+                self._record_copy(
+                    "read", num_chunks, asked_s if not load.remote_keys else started_s, started_s
+                )
                 load.sequence.request.load_s += self.clock.now - asked_s
             else:
                 self._fail(step, load.sequence)
@@ -350,7 +321,7 @@ class Engine:
         self._on_failed(sequence)
 
     def _die(self, load: Load) -> Wait:
-        """Stop serving: puts hold all CPU memory and the read that waits for it holds up the puts."""
+        """Stop serving: puts hold all CPU memory, and the read that waits for it stops them."""
         assert self.lmcache is not None
         yield self.clock.at(self.clock.now + self.lmcache.blocking_timeout_s(load), self._plan)
         self.is_dead = True
@@ -365,18 +336,24 @@ class Engine:
             keys = lmcache.allocate_store(lmcache.to_store(sequence))
             if not keys:
                 continue
-            factor = self._host.put_interference.store_copy if lmcache.puts else 1.0
+            factor = self._host.put_interference.store_copy if lmcache.disturbs_host else 1.0
             copy = self._host.store
             copy_s = (copy.fixed + len(keys) * lmcache.chunk_bytes / copy.bandwidth) * factor
             started_s = clock.now
             yield clock.at(started_s + copy_s, self._plan)
             self._record_copy("write", len(keys), started_s, started_s)
             lmcache.store(keys)
+            if lmcache.handover_s:
+                yield clock.at(clock.now + lmcache.handover_s, self._plan)
 
-    def _record_copy(self, direction: str, num_chunks: int, asked_s: float, started_s: float) -> None:
+    def _record_copy(
+        self, direction: str, num_chunks: int, asked_s: float, started_s: float
+    ) -> None:
         assert self.lmcache is not None
         n_bytes = num_chunks * self.lmcache.chunk_bytes
-        self._recorder.transfer(self.index, "cpu", direction, n_bytes, num_chunks, asked_s, started_s, self.clock.now)
+        self._recorder.transfer(
+            self.index, "cpu", direction, n_bytes, num_chunks, asked_s, started_s, self.clock.now
+        )
 
     def _process(self, step: Step) -> None:
         """Hand out the tokens of a finished step."""
@@ -385,53 +362,7 @@ class Engine:
         for sequence in first:
             self._on_first_token(sequence)
         if finished:
-            self._note_usage()
+            self.usage.note(self.clock.now)
         for sequence in finished:
             self._ledger.finish(sequence.request, self.index)
             self._on_finished(sequence)
-
-
-class _StepRows:
-    """Write one row for each run of decode steps over the same requests, and one for each other step."""
-
-    def __init__(self, recorder: Recorder, instance: int) -> None:
-        self._recorder = recorder
-        self._instance = instance
-        self._open: list[float] | None = None  # start_s, end_s, num_steps, decodes, context_tokens
-
-    def add(self, step: Step, start_s: float, load_s: float, store_s: float) -> None:
-        if not step.chunks and not step.stores and not step.loads:
-            self.add_run(
-                start_s, step.gpu_end_s, num_steps=1, decodes=step.decodes, context_tokens=step.context_tokens
-            )
-            return
-        self.flush()
-        prefill_tokens = sum(n for _, n in step.chunks)
-        self._recorder.step(
-            self._instance,
-            start_s,
-            1,
-            step.gpu_end_s,
-            step.decodes,
-            step.context_tokens,
-            prefill_tokens,
-            load_s,
-            store_s,
-        )
-
-    def add_run(self, start_s: float, end_s: float, *, num_steps: int, decodes: int, context_tokens: int) -> None:
-        row = self._open
-        if row is not None and row[3] == decodes and context_tokens == row[4] + row[2] * decodes:
-            row[1] = end_s
-            row[2] += num_steps
-            return
-        self.flush()
-        self._open = [start_s, end_s, num_steps, decodes, context_tokens]
-
-    def flush(self) -> None:
-        if self._open is not None:
-            start_s, end_s, num_steps, decodes, context_tokens = self._open
-            self._recorder.step(
-                self._instance, start_s, int(num_steps), end_s, int(decodes), int(context_tokens), 0, 0.0, 0.0
-            )
-            self._open = None

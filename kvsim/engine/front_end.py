@@ -1,7 +1,8 @@
 """The API servers in front of the engines, and the router before them.
 
-Each instance has one API server: taking in a request (HTTP, template, tokeniser) is serial in it, handing out a token
-is not. The client sees its first token and its end of stream a little after the engine has them.
+Each instance has one API server: taking in a request (HTTP, template, tokeniser) is serial in it,
+handing out a token is not. The client sees its first token and its end of stream a little after
+the engine has them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ class Server(Protocol):
     """What the front end needs of an engine."""
 
     @property
-    def puts_in_flight(self) -> int:
-        """Count the remote puts under way, which compete with the API server for the host."""
+    def is_disturbed(self) -> bool:
+        """Say whether remote puts slow the host down, the API server included."""
 
     def submit(self, sequence: Sequence) -> None:
         """Put a request into the engine's input."""
@@ -57,12 +58,12 @@ class FrontEnd:
         self._free_s.append(0.0)
 
     def submit(self, request: Request) -> None:
-        """Take a request from the client: route it at once, then tokenise it when its API server is free."""
+        """Route a request from the client at once, and tokenise it when its API server is free."""
         self._recorder.requests.append(request)
         request.instance = instance = self._router.route(request)
         server = self._servers[instance]
         cost = self._host.request_in
-        factor = self._host.put_interference.request_in if server.puts_in_flight else 1.0
+        factor = self._host.put_interference.request_in if server.is_disturbed else 1.0
         begin_s = max(self._clock.now, self._free_s[instance])
         ready_s = begin_s + (cost.fixed + cost.per_token * request.prompt_tokens) * factor
         self._free_s[instance] = ready_s
@@ -72,7 +73,9 @@ class FrontEnd:
         """Send the first token of an answer to the client."""
         cost = self._host.first_token_out
         request = sequence.request
-        request.first_token_s = self._clock.now + cost.fixed + cost.per_token * request.prompt_tokens
+        request.first_token_s = (
+            self._clock.now + cost.fixed + cost.per_token * request.prompt_tokens
+        )
 
     def finished(self, sequence: Sequence) -> None:
         """Send the end of an answer to the client."""

@@ -1,7 +1,8 @@
-"""Why a prompt token was computed: for the first time, again because only another instance has it, or again because
-this instance lost it.
+"""Why a prompt token was computed.
 
-An instance computes a text from its start, so one high-water mark a text node and instance tells what it ever had.
+For the first time, again because only another instance has it, or again because this one lost it.
+An instance computes a text from its start, so one high-water mark a text node and instance tells
+what it ever had.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ class Ledger:
         self._any: dict[int, int] = {}
 
     def admit(self, request: Request, instance: int, hit_tokens: int) -> None:
-        """Sort a request's computed tokens by cause, in its row, and note that the instance now has its whole prompt."""
+        """Sort a request's computed tokens by cause; its instance now has the whole prompt."""
         mine = self._marks[instance]
         for node, lo, hi in spans(request.path, 1, 0, request.prompt_tokens):
             start = max(lo, hit_tokens)
@@ -30,7 +31,7 @@ class Ledger:
         self._raise(request, instance, request.prompt_tokens)
 
     def finish(self, request: Request, instance: int) -> None:
-        """Note that the instance has the answer too, except the last token's KV, which nobody computes."""
+        """Note that the instance has the answer too, but for its last token's KV."""
         self._raise(request, instance, request.prompt_tokens + request.output_tokens - 1)
 
     def _raise(self, request: Request, instance: int, num_tokens: int) -> None:

@@ -1,9 +1,10 @@
 """What one engine does next, as bookkeeping without a clock.
 
-Follows vLLM V1's scheduler: running requests first, in admission order, then waiting ones while tokens, blocks and
-places last; chunked prefill; the whole prompt must fit at admission; the head of the line blocks those behind it;
-preemption by recompute, youngest first. With async scheduling a step is planned while the one before it runs, so the
-last sampled token may be a placeholder. Left out: speculative decoding, LoRA, encoder inputs, priorities.
+Follows vLLM V1's scheduler: running requests first, in admission order, then waiting ones while
+tokens, blocks and places last; chunked prefill; the whole prompt must fit at admission; the head
+of the line blocks those behind it; preemption by recompute, youngest first. With async scheduling
+a step is planned while the one before it runs, so the last sampled token may be a placeholder.
+Left out: speculative decoding, LoRA, encoder inputs, priorities.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def schedule(self) -> Step:
-        """Plan the next step and charge it to the pool: `num_computed` moves on at once, as in vLLM."""
+        """Plan the next step and charge it at once, as vLLM does: `num_computed` moves on."""
         step = Step()
         budget = self._schedule_running(step, self.max_num_batched_tokens)
         if budget >= 0:
@@ -88,7 +89,8 @@ class Scheduler:
             computed = sequence.num_computed
             if (
                 sequence.placeholders
-                and computed + 2 - sequence.placeholders >= sequence.prompt_tokens + sequence.max_tokens
+                and computed + 2 - sequence.placeholders
+                >= sequence.prompt_tokens + sequence.max_tokens
             ):
                 continue  # its last token is in flight
             n = sequence.num_tokens + sequence.placeholders - computed
@@ -111,12 +113,16 @@ class Scheduler:
             num_tokens = sequence.num_tokens
             hit_blocks = 0
             if self.prefix_caching:
-                hit_blocks = self.pool.lookup(sequence.path, (num_tokens - 1) // self.pool.block_tokens)
+                hit_blocks = self.pool.lookup(
+                    sequence.path, (num_tokens - 1) // self.pool.block_tokens
+                )
             local_tokens = hit_blocks * self.pool.block_tokens
             external_tokens = self.connector.match(sequence, local_tokens)
             computed = local_tokens + external_tokens
             n = min(num_tokens - computed, budget)
-            if not self.pool.admit(sequence.request_id, sequence.path, hit_blocks, computed + n, num_tokens):
+            if not self.pool.admit(
+                sequence.request_id, sequence.path, hit_blocks, computed + n, num_tokens
+            ):
                 self.line_blocked = True
                 break
             self.waiting.popleft()
@@ -158,7 +164,7 @@ class Scheduler:
         self.line_blocked = False
 
     def update(self, step: Step) -> list[Sequence]:
-        """Take over the tokens that a step sampled; free and return the requests that ended with it."""
+        """Take over the tokens that a step sampled; free and return the requests it ended."""
         finished: list[Sequence] = []
         for sequence in step.sampled:
             sequence.num_output += 1
@@ -186,10 +192,10 @@ class Scheduler:
         self.line_blocked = False
 
     def runway(self, in_flight: Step) -> int:
-        """Count the steps ahead that only decode exactly the running requests, given the one step in flight.
+        """Count the steps ahead that only decode the running requests, given the step in flight.
 
-        Within them nobody joins, ends, stores or is preempted, and each request gains a token a step. A blocked head
-        of the line stays blocked: the pool only gets fuller.
+        Within them nobody joins, ends, stores or is preempted, and each request gains a token a
+        step. A blocked head of the line stays blocked: the pool only gets fuller.
         """
         running = self.running
         if in_flight.chunks or in_flight.decodes != len(running) or not running or in_flight.stores:
@@ -213,7 +219,8 @@ class Scheduler:
         while low < high:
             middle = high if low == 0 and high == steps else (low + high + 1) // 2
             lacking = sum(
-                self.pool.lacking(sequence.request_id, sequence.num_computed + middle) for sequence in self.running
+                self.pool.lacking(sequence.request_id, sequence.num_computed + middle)
+                for sequence in self.running
             )
             if lacking <= self.pool.free_blocks:
                 low = middle
@@ -228,7 +235,9 @@ class Scheduler:
             sequence.num_output += steps
             grown = self.pool.grow(sequence.request_id, sequence.num_computed)
             assert grown, "runway longer than the free blocks"
-            if self.prefix_caching:  # the newest token is known, but its KV belongs to the step in flight
+            if (
+                self.prefix_caching
+            ):  # the newest token is known, but its KV belongs to the step in flight
                 self.pool.commit(sequence.request_id, sequence.path, sequence.num_tokens - 1)
 
 

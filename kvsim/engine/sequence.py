@@ -17,10 +17,11 @@ NEVER = 1 << 60
 class Sequence:
     """The engine's view of a request: token counts as vLLM keeps them.
 
-    `num_computed` counts the tokens that steps scheduled so far cover; `placeholders` the sampled tokens that are
-    still in flight; `prefill_end` is what an admission has to compute before the next token (prompt and, after a
-    preemption, the answer so far); `local_tokens` and `external_tokens` are what that admission found in the GPU and in
-    the connector's tiers; `store_at` is the count of computed tokens at which the next chunk is full and must be stored.
+    `num_computed` counts the tokens that steps scheduled so far cover; `placeholders` the sampled
+    tokens that are still in flight; `prefill_end` is what an admission has to compute before the
+    next token (prompt and, after a preemption, the answer so far); `local_tokens` and
+    `external_tokens` are what that admission found in the GPU and in the connector's tiers;
+    `store_at` is the count of computed tokens at which the next chunk is full and must be stored.
     """
 
     request: Request
@@ -39,8 +40,10 @@ class Sequence:
 
     @classmethod
     def of(cls, request: Request) -> Sequence:
-        """Start serving a request; its answer's length is known to the server as its `max_tokens` only."""
-        return cls(request, request.request_id, request.path, request.prompt_tokens, request.output_tokens)
+        """Start serving a request; the server knows its answer's length as `max_tokens` only."""
+        return cls(
+            request, request.request_id, request.path, request.prompt_tokens, request.output_tokens
+        )
 
     @property
     def num_tokens(self) -> int:
@@ -50,7 +53,7 @@ class Sequence:
 
 @dataclass(slots=True)
 class Load:
-    """One retrieve: chunks that come from CPU memory and from the remote tier into one request's blocks."""
+    """One retrieve: chunks from CPU memory and the remote tier for one request's blocks."""
 
     sequence: Sequence
     cpu_keys: list[int]

@@ -59,7 +59,7 @@ class PutInterference(Spec):
     """How much slower the host gets while this instance's remote puts are in flight."""
 
     launch: Factor
-    """Factor on launching a forward pass."""
+    """Factor on launching a piecewise or eager forward pass; whole graphs are not slower."""
     store_copy: Factor
     """Factor on the copy GPU to CPU."""
     request_in: Factor

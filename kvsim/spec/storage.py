@@ -70,7 +70,9 @@ class ObjectClient(Spec):
     head_overhead: Seconds = 0.0
     """Client's own time for each existence check (s)."""
     upload_step_delay: Seconds = 0.0
-    """Mean delay of an engine step while uploads run, as both need Python's lock (s)."""
+    """Mean delay of an engine step while all uploads are busy, as both need Python's lock (s)."""
+    upload_handover: Seconds = 0.0
+    """Time for which handing one store's puts to the client holds Python's lock (s)."""
     warmup_first: Seconds = 0.0
     """Extra time of the client's first load (s); later loads decay to none."""
     warmup_loads: PositiveNumber = 1.0

@@ -25,8 +25,12 @@ class StorageClient(Protocol):
     """Puts that wait or move."""
     backlog_bytes: int
     """Bytes of these puts."""
+    busy_puts: int
+    """Puts in flight from which on the host feels them."""
     step_delay_s: float
-    """How much later an engine step ends, on average, while puts are in flight."""
+    """How much later an engine step ends then, on average."""
+    handover_s: float
+    """How long handing over the puts of one store holds up the engine."""
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many existence checks, one after another, take as things stand."""
@@ -79,12 +83,14 @@ def latency_factor(points: Sequence[tuple[float, float]], utilisation: float) ->
 
 
 def pipeline_fill_s(
-    chunk_bytes: int, streams: int, per_stream_bytes_per_s: float, client_bytes_per_s: float
+    chunk_bytes: int, streams: int, per_stream_bytes_per_s: float, shared_bytes_per_s: float
 ) -> float:
     """Return what a batch takes beyond its bytes at full rate, because its pipeline has to fill.
 
     The first chunk comes at the rate of one stream, the others at the rate that all streams
     reach together: chunk / per_stream + (n - 1) * chunk / rate. Nothing for a single stream.
+    `shared_bytes_per_s` is the client's limit, or the server's where that is lower: without
+    it a faster client would make a load from a slow server longer.
     """
-    rate = min(streams * per_stream_bytes_per_s, client_bytes_per_s)
+    rate = min(streams * per_stream_bytes_per_s, shared_bytes_per_s)
     return max(chunk_bytes / per_stream_bytes_per_s - chunk_bytes / rate, 0.0)

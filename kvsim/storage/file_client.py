@@ -120,7 +120,8 @@ class FileClient:
     ) -> None:
         self.puts_in_flight = 0
         self.backlog_bytes = 0
-        self.step_delay_s = 0.0  # threads write without Python's lock
+        self.busy_puts = 1
+        self.step_delay_s = self.handover_s = 0.0  # threads write without Python's lock
         self.threads = spec.client.threads or min(32, num_cpus + 4)
         self._clock = clock
         self._server = server
@@ -132,6 +133,7 @@ class FileClient:
         self._write_latency_s = spec.write.latency
         self._write_bytes_per_s = spec.write.per_stream
         self._mount_bytes_per_s = spec.client.mount_bandwidth
+        self._fill_bytes_per_s = min(self._mount_bytes_per_s, server.read_bytes_per_s)
         self._latency_by_load = spec.latency_by_load
         self._page_cache = PageCache(spec.page_cache) if spec.page_cache else None
         self._page_cache_bytes_per_s = spec.page_cache_bandwidth
@@ -233,7 +235,7 @@ class FileClient:
         if read.misses:
             streams = min(read.misses, self.threads)
             fill_s = pipeline_fill_s(
-                read.chunk_bytes, streams, self._read_bytes_per_s, self._mount_bytes_per_s
+                read.chunk_bytes, streams, self._read_bytes_per_s, self._fill_bytes_per_s
             )
         latency_s = self._read_latency_s * self._factor()
         read.begins_s = read.started_s + (latency_s + fill_s + cached_s)

@@ -93,7 +93,9 @@ class ObjectClient:
         del num_cpus  # its threads are event loops, not a limit of what is in flight
         self.puts_in_flight = 0
         self.backlog_bytes = 0
+        self.busy_puts = spec.client.uploads
         self.step_delay_s = spec.client.upload_step_delay
+        self.handover_s = spec.client.upload_handover
         self.connections = spec.client.connections
         self.uploads = spec.client.uploads
         self._clock = clock
@@ -111,6 +113,7 @@ class ObjectClient:
         self._read_bytes_per_s = spec.read.per_connection
         self._write_first_byte_s = spec.write.first_byte
         self._write_bytes_per_s = spec.write.per_connection
+        self._fill_bytes_per_s = min(self._body_bytes_per_s, server.read_bytes_per_s)
         self._latency_by_load = spec.latency_by_load
         self._loads = 0
         self._moving = 0
@@ -133,7 +136,7 @@ class ObjectClient:
         latency_s = round_trips * self._read_first_byte_s * self._factor()
         streams = min(n_objects, self.connections)
         fill_s = pipeline_fill_s(
-            chunk_bytes, streams, self._read_bytes_per_s, self._body_bytes_per_s
+            chunk_bytes, streams, self._read_bytes_per_s, self._fill_bytes_per_s
         )
         warmup_s = warmup_extra_s(self._loads, self._warmup_first_s, self._warmup_loads)
         self._loads += 1

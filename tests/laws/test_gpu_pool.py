@@ -1,4 +1,4 @@
-"""The extent pool equals the block-by-block pool under any order of admissions, growth, ends and preemptions."""
+"""The extent pool equals the block-by-block pool under any order of operations."""
 
 from __future__ import annotations
 

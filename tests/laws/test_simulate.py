@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pandas as pd
 from hypothesis import HealthCheck, given, settings
 
@@ -11,13 +13,17 @@ from kvsim.spec import Scenario
 from tests.strategies import scenarios
 
 SLOW = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
 def assert_equal_results(one: RunResult, other: RunResult) -> None:
     for name in ("requests", "steps", "transfers", "tiers", "sessions"):
-        pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name), check_exact=True, obj=name)
+        pd.testing.assert_frame_equal(
+            getattr(one, name), getattr(other, name), check_exact=True, obj=name
+        )
     ignored = {"events", "wall_s"}
     assert {k: v for k, v in one.summary_dict().items() if k not in ignored} == {
         k: v for k, v in other.summary_dict().items() if k not in ignored
@@ -57,7 +63,7 @@ def test_laws_of_one_run(scenario: Scenario) -> None:
             request.finished_s,
         ]
         assert instants == sorted(instants)
-    for one, two in zip(requests, requests[1:], strict=False):
+    for one, two in pairwise(requests):
         assert one.request_id < two.request_id
     by_session: dict[int, list[float]] = {}
     for request in requests:

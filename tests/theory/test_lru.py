@@ -31,7 +31,7 @@ def test_zipf_references_meet_ches_approximation(capacity: int) -> None:
     num_keys, num_references = 1_000, 200_000
     rates = 1 / np.arange(1, num_keys + 1)
     rates /= rates.sum()
-    # Che, Tung, Wang (2002): a key is there if it was asked for within the time t that fills the cache.
+    # Che, Tung, Wang (2002): a key is there if asked for within the time t that fills the cache.
     t = brentq(lambda t: (1 - np.exp(-rates * t)).sum() - capacity, 1e-3, 1e9)
     expected = float((rates * (1 - np.exp(-rates * t))).sum())
     rng = np.random.default_rng(7)

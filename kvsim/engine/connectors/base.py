@@ -9,13 +9,13 @@ from kvsim.spec import HostSpec
 
 
 class Connector(Protocol):
-    """vLLM's scheduler-side connector hooks (`KVConnectorBase_V1`), with the time they take in the scheduler."""
+    """vLLM's scheduler-side connector hooks (`KVConnectorBase_V1`), and the time they take."""
 
     def match(self, sequence: Sequence, local_tokens: int) -> int:
-        """Say how many tokens beyond `local_tokens` a load would bring (`get_num_new_matched_tokens`)."""
+        """Say how many more tokens a load would bring (`get_num_new_matched_tokens`)."""
 
     def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
-        """Note that a request was admitted and return its load, if any (`update_state_after_alloc`)."""
+        """Take note of an admission and return its load, if any (`update_state_after_alloc`)."""
 
     def preempted(self, sequence: Sequence) -> None:
         """Forget a request that goes back to the line."""

@@ -1,10 +1,11 @@
 """LMCache inside the vLLM worker (`LMCacheConnectorV1`): which chunks are found, loaded and stored.
 
-Bookkeeping only; `engine.py` lets the time pass that the copies and transfers take. Rules (docs/model.md gives their
-source): chunks are looked up from token 0 through CPU memory, then the remote tier, up to the first that nobody has;
-the CPU hits are pinned and touched from last to first; chunks the GPU already has are not loaded; every new full chunk
-is written to CPU memory and, at once, to the remote tier, without asking whether it is there; remote hits are entered
-into CPU memory. Left out: partial chunks (`save_unfull_chunk` off), layerwise and asynchronous loading.
+Bookkeeping only; `engine.py` lets the time pass that the copies and transfers take. Rules
+(docs/model.md gives their source): chunks are looked up from token 0 through CPU memory, then the
+remote tier, up to the first that nobody has; the CPU hits are pinned and touched from last to
+first; chunks the GPU already has are not loaded; every new full chunk is written to CPU memory
+and, at once, to the remote tier, without asking whether it is there; remote hits are entered into
+CPU memory. Left out: partial chunks (`save_unfull_chunk` off), layerwise and asynchronous loading.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class _Found:
 
 
 class LmcacheInproc:
-    """LMCache of one worker: its CPU tier, its view of the remote store, and the lookups under way."""
+    """LMCache of one worker: CPU tier, view of the remote store, lookups under way."""
 
     def __init__(
         self,
@@ -51,17 +52,17 @@ class LmcacheInproc:
         self.lookups = 0
         self.dropped_chunks = 0
         self.puts = 0
-        self.on_puts_drained: Callable[[], None] = _nothing
+        self.on_puts_eased: Callable[[], None] = _nothing
         self.is_dead = False
         self.step_delay_s = client.step_delay_s if client is not None else 0.0
+        self.handover_s = client.handover_s if client is not None else 0.0
+        self._busy_puts = client.busy_puts if client is not None else 1
         self._spec = spec
         self._host = host
         self._found: dict[int, _Found] = {}
         self._pinned: dict[int, list[int]] = {}
         self._known: set[int] = set()
         self._host_s = 0.0
-
-    # Scheduler side -----------------------------------------------------------------------------------------------
 
     def match(self, sequence: Sequence, local_tokens: int) -> int:
         found = self._found.get(sequence.request_id)
@@ -122,28 +123,37 @@ class LmcacheInproc:
         self.release_pins(sequence)
 
     def cpu_tokens(self, load: Load) -> int:
-        """Count the tokens of a load that come from CPU memory; the others come from the remote tier."""
+        """Count the tokens of a load that come from CPU memory, not from the remote tier."""
         if not load.remote_keys:
             return load.sequence.external_tokens
         if not load.cpu_keys:
             return 0
         local_tokens = load.sequence.local_tokens
-        return (local_tokens // self.chunk_tokens + len(load.cpu_keys)) * self.chunk_tokens - local_tokens
+        return (
+            local_tokens // self.chunk_tokens + len(load.cpu_keys)
+        ) * self.chunk_tokens - local_tokens
 
     def take_host_s(self) -> float:
         host_s, self._host_s = self._host_s, 0.0
         return self._host.schedule.decode + host_s
 
-    # Worker side --------------------------------------------------------------------------------------------------
+    @property
+    def disturbs_host(self) -> bool:
+        """Say whether so many puts are in flight that the engine and its API server feel them."""
+        return self.puts >= self._busy_puts
 
     def spanning_check_s(self, load: Load) -> float:
-        """Give the time to ask again for every chunk of a load that spans both tiers (`get_block_mapping`)."""
-        if self.client is None or self.client.remembers_checks or not (load.cpu_keys and load.remote_keys):
+        """Give the time to ask again for each chunk of a load that spans both tiers."""
+        if (
+            self.client is None
+            or self.client.remembers_checks
+            or not (load.cpu_keys and load.remote_keys)
+        ):
             return 0.0
         return self.client.lookup_s(len(load.cpu_keys) + len(load.remote_keys))
 
     def reserve(self, load: Load) -> bool:
-        """Take CPU memory for the remote chunks of a load; False if nothing can leave to make room."""
+        """Take CPU memory for the remote chunks of a load; False if nothing can make room."""
         if self.cpu.available_chunks < len(load.remote_keys):
             return False
         self.cpu.allocate(len(load.remote_keys))
@@ -154,7 +164,7 @@ class LmcacheInproc:
         self.cpu.used_chunks -= len(load.remote_keys)
 
     def blocking_timeout_s(self, load: Load) -> float:
-        """Give the patience for a remote read: for the whole batch of objects, or for each file in turn."""
+        """Give the patience for a read: for a whole batch of objects, or each file in turn."""
         batch = self.client is not None and self.client.remembers_checks
         return self._spec.blocking_timeout * (1 if batch else len(load.remote_keys))
 
@@ -164,13 +174,13 @@ class LmcacheInproc:
             self.cpu.insert(key, held=False)
 
     def release_pins(self, sequence: Sequence) -> None:
-        """Take back what the lookup of a request promised, once its load is done or it does not load."""
+        """Take back what a lookup promised, once the load is done or there is none."""
         pinned = self._pinned.pop(sequence.request_id, None)
         if pinned is not None:
             self.cpu.unpin(pinned)
 
     def to_store(self, sequence: Sequence) -> Keys[int]:
-        """Name the full chunks that a step has completed and that are not saved yet, and count them as saved."""
+        """Name the chunks that a step has completed, and count them as saved."""
         full_chunks = sequence.num_computed // self.chunk_tokens
         keys = unit_keys(sequence.path, self.chunk_tokens, sequence.saved_chunks, full_chunks)
         sequence.saved_chunks = full_chunks
@@ -178,12 +188,12 @@ class LmcacheInproc:
         return keys
 
     def end_prefill(self, sequence: Sequence) -> None:
-        """Stop storing when the answer begins, unless its chunks are saved too (`save_decode_cache`)."""
+        """Stop storing when the answer begins, unless `save_decode_cache` wants its chunks too."""
         if not self._spec.save_decode_cache:
             sequence.store_at = NEVER
 
     def allocate_store(self, keys: Keys[int]) -> Keys[int]:
-        """Take CPU memory for new chunks and name those that got some; the rest is dropped for good."""
+        """Take CPU memory for new chunks and name those that got it; the rest is dropped."""
         granted = min(len(keys), self.cpu.available_chunks)
         self.dropped_chunks += len(keys) - granted
         self.cpu.allocate(granted)
@@ -205,8 +215,8 @@ class LmcacheInproc:
         self._known.add(key)
         self.cpu.release(key)
         self.puts -= 1
-        if not self.puts:
-            self.on_puts_drained()
+        if self.puts == self._busy_puts - 1:
+            self.on_puts_eased()
 
 
 def _nothing() -> None:

@@ -27,7 +27,9 @@ def test_a_lookup_turns_the_order_round() -> None:
     tier.pin([0, 1, 2, 3])
     tier.unpin([0, 1, 2, 3])
     tier.allocate(2)
-    assert tier.resident == {0, 1}, "touched from the last to the first: the end of the prefix leaves"
+    assert tier.resident == {0, 1}, (
+        "touched from the last to the first: the end of the prefix leaves"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""How an instance's own tiers were used: the GPU's block pool and LMCache's CPU memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
+from kvsim.engine.schedule import BlockBook
+from kvsim.metrics.usage import Usage
+from kvsim.workload.request import Request
+
+
+class TierUsage:
+    """Integrate the fill of both tiers, from the instants at which requests come and go."""
+
+    def __init__(
+        self, instance: int, pool: BlockBook, lmcache: LmcacheInproc | None, block_bytes: int
+    ) -> None:
+        self._instance = instance
+        self._pool = pool
+        self._lmcache = lmcache
+        self._block_bytes = block_bytes
+        self._blocks = Usage()
+        self._chunks = Usage()
+
+    def note(self, now_s: float) -> None:
+        """Take note of how full the tiers are from now on."""
+        self._blocks.note(now_s, self._pool.used_blocks)
+        if self._lmcache is not None:
+            self._chunks.note(now_s, self._lmcache.cpu.used_chunks)
+
+    def rows(self, requests: list[Request], end_s: float) -> list[dict[str, Any]]:
+        """Describe the use from time 0 to `end_s` by the requests that this instance served."""
+        pool, block_bytes = self._pool, self._block_bytes
+        rows = [
+            {
+                "instance": self._instance,
+                "tier": "hbm",
+                "capacity_bytes": pool.num_blocks * block_bytes,
+                "mean_used_bytes": round(self._blocks.mean(end_s) * block_bytes),
+                "peak_used_bytes": self._blocks.peak * block_bytes,
+                "lookups": len(requests),
+                "hit_tokens": sum(request.hit_tokens_hbm for request in requests),
+                "evicted_bytes": pool.evicted_blocks * block_bytes,
+            }
+        ]
+        if self._lmcache is not None:
+            cpu, chunk_bytes = self._lmcache.cpu, self._lmcache.chunk_bytes
+            rows.append(
+                {
+                    "instance": self._instance,
+                    "tier": "cpu",
+                    "capacity_bytes": cpu.capacity_chunks * chunk_bytes,
+                    "mean_used_bytes": round(self._chunks.mean(end_s) * chunk_bytes),
+                    "peak_used_bytes": self._chunks.peak * chunk_bytes,
+                    "lookups": self._lmcache.lookups,
+                    "hit_tokens": sum(request.hit_tokens_cpu for request in requests),
+                    "evicted_bytes": cpu.evicted_chunks * chunk_bytes,
+                }
+            )
+        return rows
