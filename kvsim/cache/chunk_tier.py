@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from kvsim.cache.keys import leading
 from kvsim.cache.policies import EvictionName, make_policy
 
 
@@ -22,49 +23,44 @@ class ChunkTier:
         self.evicted_chunks = 0
         self.resident: set[int] = set()
         self._policy = make_policy(eviction)
-        self._busy: dict[int, int] = {}  # pins plus holds of resident keys
+        self._pins: dict[int, Sequence[int]] = {}  # by request
+        self._held: dict[int, int] = {}  # puts that read a resident chunk
         self._spare: dict[int, int] = {}  # second copies that only a put holds
 
     def prefix(self, keys: Sequence[int]) -> int:
         """Count the leading keys that are resident."""
-        resident = self.resident
-        for count, key in enumerate(keys):
-            if key not in resident:
-                return count
-        return len(keys)
+        return leading(keys, self.resident)
 
-    def pin(self, keys: Sequence[int]) -> None:
+    def pin(self, request_id: int, keys: Sequence[int]) -> None:
         """Promise resident chunks to a load: touch them, the last first, until `unpin`."""
         self._policy.touch(reversed(keys))
-        busy = self._busy
-        for key in keys:
-            busy[key] = busy.get(key, 0) + 1
+        self._pins[request_id] = keys
 
-    def unpin(self, keys: Sequence[int]) -> None:
-        """Take a promise back."""
-        busy = self._busy
-        for key in keys:
-            count = busy[key] - 1
-            if count:
-                busy[key] = count
-            else:
-                del busy[key]
+    def unpin(self, request_id: int) -> None:
+        """Take a request's promise back, if there is one."""
+        self._pins.pop(request_id, None)
 
-    @property
-    def available_chunks(self) -> int:
-        """Count the chunks that could be allocated now: free ones and those that may leave."""
-        return self.capacity_chunks - self.used_chunks + len(self.resident) - len(self._busy)
+    def can_allocate(self, n: int) -> int:
+        """Say how many of `n` chunks could be allocated now: in free room or where others leave."""
+        free = self.capacity_chunks - self.used_chunks
+        if n <= free:
+            return n
+        return min(n, free + len(self.resident) - len(self._busy()))
 
     def allocate(self, n: int) -> None:
-        """Take memory for `n` chunks, evicting as needed; `available_chunks` allows it."""
+        """Take memory for `n` chunks, evicting as needed; `can_allocate` allows it."""
         lacking = self.used_chunks + n - self.capacity_chunks
         if lacking > 0:
-            victims = self._policy.evict(lacking, self._busy)
+            victims = self._policy.evict(lacking, self._busy())
             assert len(victims) == lacking, "allocate without room"
             self.resident.difference_update(victims)
             self.used_chunks -= lacking
             self.evicted_chunks += lacking
         self.used_chunks += n
+
+    def give_back(self, n: int) -> None:
+        """Free allocated chunks that nothing was entered into."""
+        self.used_chunks -= n
 
     def insert(self, key: int, *, held: bool) -> None:
         """Enter an allocated chunk, held until `release` if a put reads it.
@@ -75,7 +71,7 @@ class ChunkTier:
             self.resident.add(key)
             self._policy.insert(key)
             if held:
-                self._busy[key] = 1
+                self._held[key] = 1
         elif held:
             self._spare[key] = self._spare.get(key, 0) + 1
         else:
@@ -83,15 +79,18 @@ class ChunkTier:
 
     def release(self, key: int) -> None:
         """End one put's hold of a chunk."""
-        if key in self._spare:
-            self._spare[key] -= 1
-            if not self._spare[key]:
-                del self._spare[key]
+        holder = self._spare if key in self._spare else self._held
+        holder[key] -= 1
+        if not holder[key]:
+            del holder[key]
+        if holder is self._spare:
             self.used_chunks -= 1
-        else:
-            self.unpin((key,))
 
     @property
     def busy_chunks(self) -> int:
-        """Count the chunks that may not leave."""
-        return len(self._busy) + sum(self._spare.values())
+        """Count the chunks that may not leave, second copies included."""
+        return len(self._busy()) + sum(self._spare.values())
+
+    def _busy(self) -> set[int]:
+        """Name the resident chunks that may not leave; few requests pin at a time."""
+        return set(self._held).union(*self._pins.values())

@@ -9,6 +9,9 @@ the shared text (16 tokens in vLLM, 256 in LMCache).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import filterfalse
+
 Path = tuple[tuple[int, int], ...]
 
 _INDEX_BITS = 24
@@ -35,6 +38,12 @@ def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> list[int]:
         base = node << _INDEX_BITS
         keys.extend(range(base + start, base + end))
     return keys
+
+
+def leading(keys: Sequence[int], present: set[int]) -> int:
+    """Count the leading keys that are in a set."""
+    missing = next(filterfalse(present.__contains__, keys), None)
+    return len(keys) if missing is None else keys.index(missing)
 
 
 def key_parts(key: int) -> tuple[int, int]:

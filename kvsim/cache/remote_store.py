@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kvsim.cache.keys import leading
+
 
 class RemoteStore:
     """Hold the keys of finished uploads, visible to every instance."""
@@ -13,8 +15,4 @@ class RemoteStore:
 
     def prefix(self, keys: Sequence[int]) -> int:
         """Count the leading keys that are visible."""
-        visible = self.keys
-        for count, key in enumerate(keys):
-            if key not in visible:
-                return count
-        return len(keys)
+        return leading(keys, self.keys)

@@ -183,7 +183,7 @@ class Engine:
         decodes = len(scheduler.running)
         context_tokens = sum(sequence.num_computed for sequence in scheduler.running)
         first_context = context_tokens
-        decode_s = self._step_time.decode_s
+        decode_s = self._step_time.decode_line(decodes)
         schedule_s, update_s = host.schedule.decode, host.update
         launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
         _, delay_s = self._interference()
@@ -193,7 +193,7 @@ class Engine:
         starts, ends = [now], []
         for _ in range(runway):
             now += schedule_s
-            end_s = max(end_s, now + graph_start_s) + (decode_s(decodes, context_tokens) + delay_s)
+            end_s = max(end_s, now + graph_start_s) + (decode_s(context_tokens) + delay_s)
             now = max(now + launch_s, oldest_end_s) + update_s
             oldest_end_s = end_s
             context_tokens += decodes

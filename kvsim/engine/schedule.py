@@ -82,6 +82,7 @@ class Scheduler:
         """Give running requests their tokens; return the budget left, or -1 after a preemption."""
         preempted = False
         running = self.running
+        block_tokens = self.pool.block_tokens
         index = 0
         while index < len(running) and budget > 0:
             sequence = running[index]
@@ -93,9 +94,16 @@ class Scheduler:
                 >= sequence.prompt_tokens + sequence.max_tokens
             ):
                 continue  # its last token is in flight
-            n = sequence.num_tokens + sequence.placeholders - computed
-            if n > budget:
-                n = budget
+            if (
+                sequence.placeholders
+                and computed >= sequence.prefill_end
+                and computed % block_tokens
+            ):
+                # A decode inside a block: no block to get, none to hash.
+                budget -= 1
+                self._charge_decode(step, sequence, computed)
+                continue
+            n = min(sequence.num_tokens + sequence.placeholders - computed, budget)
             while not self.pool.grow(sequence.request_id, computed + n):
                 victim = running.pop()
                 self._preempt(victim)
@@ -137,6 +145,16 @@ class Scheduler:
             step.admitted.append(sequence)
             budget -= n
             self._charge(step, sequence, n)
+
+    @staticmethod
+    def _charge_decode(step: Step, sequence: Sequence, before: int) -> None:
+        step.decodes += 1
+        step.context_tokens += before
+        sequence.num_computed = before + 1
+        sequence.placeholders += 1
+        step.sampled.append(sequence)
+        if before + 1 >= sequence.store_at:
+            step.stores.append(sequence)
 
     def _charge(self, step: Step, sequence: Sequence, n: int) -> None:
         before = sequence.num_computed

@@ -17,10 +17,10 @@ def hits(references: list[int], capacity: int) -> int:
     count = 0
     for key in references:
         if tier.prefix([key]):
-            tier.pin([key])
-            tier.unpin([key])
+            tier.pin(0, [key])
+            tier.unpin(0)
             count += 1
-        elif tier.available_chunks:
+        elif tier.can_allocate(1):
             tier.allocate(1)
             tier.insert(key, held=False)
     return count

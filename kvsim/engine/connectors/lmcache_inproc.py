@@ -60,7 +60,6 @@ class LmcacheInproc:
         self._spec = spec
         self._host = host
         self._found: dict[int, _Found] = {}
-        self._pinned: dict[int, list[int]] = {}
         self._known: set[int] = set()
         self._host_s = 0.0
 
@@ -100,9 +99,7 @@ class LmcacheInproc:
             self._known.update(beyond[:remote_chunks])
             hit_chunks += remote_chunks
         if cpu_chunks:
-            pinned = keys[:cpu_chunks]
-            self.cpu.pin(pinned)
-            self._pinned[sequence.request_id] = pinned
+            self.cpu.pin(sequence.request_id, keys[:cpu_chunks])
         return _Found(keys[:hit_chunks], cpu_chunks, hit_chunks * self.chunk_tokens)
 
     def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
@@ -154,14 +151,14 @@ class LmcacheInproc:
 
     def reserve(self, load: Load) -> bool:
         """Take CPU memory for the remote chunks of a load; False if nothing can make room."""
-        if self.cpu.available_chunks < len(load.remote_keys):
+        if self.cpu.can_allocate(len(load.remote_keys)) < len(load.remote_keys):
             return False
         self.cpu.allocate(len(load.remote_keys))
         return True
 
     def give_back(self, load: Load) -> None:
         """Free the CPU memory of remote chunks that did not come."""
-        self.cpu.used_chunks -= len(load.remote_keys)
+        self.cpu.give_back(len(load.remote_keys))
 
     def blocking_timeout_s(self, load: Load) -> float:
         """Give the patience for a read: for a whole batch of objects, or each file in turn."""
@@ -175,9 +172,7 @@ class LmcacheInproc:
 
     def release_pins(self, sequence: Sequence) -> None:
         """Take back what a lookup promised, once the load is done or there is none."""
-        pinned = self._pinned.pop(sequence.request_id, None)
-        if pinned is not None:
-            self.cpu.unpin(pinned)
+        self.cpu.unpin(sequence.request_id)
 
     def to_store(self, sequence: Sequence) -> Keys[int]:
         """Name the chunks that a step has completed, and count them as saved."""
@@ -194,7 +189,7 @@ class LmcacheInproc:
 
     def allocate_store(self, keys: Keys[int]) -> Keys[int]:
         """Take CPU memory for new chunks and name those that got it; the rest is dropped."""
-        granted = min(len(keys), self.cpu.available_chunks)
+        granted = self.cpu.can_allocate(len(keys))
         self.dropped_chunks += len(keys) - granted
         self.cpu.allocate(granted)
         return keys[:granted]

@@ -24,8 +24,8 @@ def test_chunks_never_looked_up_leave_prefix_first() -> None:
 
 def test_a_lookup_turns_the_order_round() -> None:
     tier = filled()
-    tier.pin([0, 1, 2, 3])
-    tier.unpin([0, 1, 2, 3])
+    tier.pin(7, [0, 1, 2, 3])
+    tier.unpin(7)
     tier.allocate(2)
     assert tier.resident == {0, 1}, (
         "touched from the last to the first: the end of the prefix leaves"
@@ -38,8 +38,8 @@ def test_a_lookup_turns_the_order_round() -> None:
 def test_policies_differ(eviction: EvictionName, left: set[int]) -> None:
     tier = filled(eviction)
     for used in ([1], [1], [3], [1], [2]):
-        tier.pin(used)
-        tier.unpin(used)
+        tier.pin(7, used)
+        tier.unpin(7)
     tier.allocate(2)
     assert tier.resident == left
 
@@ -50,15 +50,15 @@ def test_pinned_and_held_chunks_stay() -> None:
     tier.insert(0, held=True)
     tier.insert(1, held=False)
     tier.insert(2, held=False)
-    tier.pin([1])
-    assert tier.available_chunks == 1
+    tier.pin(7, [1])
+    assert tier.can_allocate(3) == 1
     tier.allocate(1)
     assert tier.resident == {0, 1}
-    assert tier.available_chunks == 0
+    assert tier.can_allocate(1) == 0
     tier.release(0)
-    tier.unpin([1])
+    tier.unpin(7)
     assert tier.busy_chunks == 0
-    assert tier.available_chunks == 2
+    assert tier.can_allocate(9) == 2
 
 
 def test_a_second_copy_takes_memory_until_its_put_ends() -> None:
