@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsim.cache.block_oracle import BlockPool
-from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.chunk_tier import make_chunk_tier
 from kvsim.cache.gpu_pool import GpuPool
 from kvsim.cache.keys import key_parts, parts_key
 from kvsim.cache.remote_store import RemoteStore
@@ -112,7 +112,7 @@ class World:
     def _make_engine(self, index: int, *, coalesce: bool) -> Engine:
         scenario = self.scenario
         lmcache = make_lmcache(
-            scenario, index, self.clock, self.remote, self._server, self.recorder
+            scenario, index, self.clock, self.remote, self._server, self.recorder, coalesce=coalesce
         )
         scheduler = make_scheduler(scenario, lmcache, coalesce=coalesce)
         return Engine(
@@ -183,6 +183,8 @@ def make_lmcache(
     remote: RemoteStore | None,
     server: Link | None,
     recorder: Recorder,
+    *,
+    coalesce: bool = True,
 ) -> LmcacheInproc | None:
     """Build LMCache of one instance with an empty CPU tier, or none if nothing is offloaded.
 
@@ -208,7 +210,9 @@ def make_lmcache(
     return LmcacheInproc(
         offload,
         scenario.host,
-        cpu=ChunkTier(offload.cpu.capacity // chunk_bytes, offload.cpu.eviction),
+        cpu=make_chunk_tier(
+            offload.cpu.capacity // chunk_bytes, offload.cpu.eviction, extents=coalesce
+        ),
         remote=remote,
         client=client,
         chunk_bytes=chunk_bytes,

@@ -9,10 +9,12 @@ the shared text (16 tokens in vLLM, 256 in LMCache).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import filterfalse
 
 Path = tuple[tuple[int, int], ...]
+
+Keys = list[range]
+"""Units in prompt order: each range holds consecutive units of one node."""
 
 _INDEX_BITS = 24
 """Room for 16 million units a node; the rest of the integer is the node."""
@@ -31,19 +33,46 @@ def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int
     return cut
 
 
-def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> list[int]:
+def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> Keys:
     """Name the units `[lo, hi)` of a prompt, one integer each, unique over all nodes."""
-    keys: list[int] = []
+    keys: Keys = []
     for node, start, end in spans(path, unit_tokens, lo, hi):
         base = node << _INDEX_BITS
-        keys.extend(range(base + start, base + end))
+        keys.append(range(base + start, base + end))
     return keys
 
 
-def leading(keys: Sequence[int], present: set[int]) -> int:
+def num_keys(keys: Keys) -> int:
+    """Count keys."""
+    return sum(map(len, keys))
+
+
+def cut(keys: Keys, lo: int, hi: int) -> Keys:
+    """Take the keys number `lo` to `hi - 1`."""
+    taken: Keys = []
+    for run in keys:
+        part = run[max(lo, 0) : max(hi, 0)]
+        if part:
+            taken.append(part)
+        lo -= len(run)
+        hi -= len(run)
+    return taken
+
+
+def leading(keys: Keys, present: set[int]) -> int:
     """Count the leading keys that are in a set."""
-    missing = next(filterfalse(present.__contains__, keys), None)
-    return len(keys) if missing is None else keys.index(missing)
+    count = 0
+    for run in keys:
+        missing = next(filterfalse(present.__contains__, run), None)
+        if missing is not None:
+            return count + missing - run.start
+        count += len(run)
+    return count
+
+
+def node_of(key: int) -> int:
+    """Return the node of a key."""
+    return key >> _INDEX_BITS
 
 
 def key_parts(key: int) -> tuple[int, int]:

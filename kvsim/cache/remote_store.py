@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from kvsim.cache.keys import leading
+from kvsim.cache.keys import Keys, leading
 
 
 class RemoteStore:
@@ -13,6 +13,6 @@ class RemoteStore:
     def __init__(self, keys: Iterable[int] = ()) -> None:
         self.keys: set[int] = set(keys)
 
-    def prefix(self, keys: Sequence[int]) -> int:
+    def prefix(self, keys: Keys) -> int:
         """Count the leading keys that are visible."""
         return leading(keys, self.keys)

@@ -21,9 +21,11 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Generator
+from itertools import chain
 
 import simpy
 
+from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import PLAN, Clock
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
@@ -271,18 +273,18 @@ class Engine:
         for load in step.loads:
             asked_s = self.clock.now
             loaded = True
-            if load.remote_keys:
+            if load.remote_chunks:
                 loaded = yield from self._read_remote(load)
                 if self.is_dead:
                     return
             if loaded:
-                num_chunks = len(load.cpu_keys) + len(load.remote_keys)
+                num_chunks = load.cpu_chunks + load.remote_chunks
                 started_s = self.clock.now
                 copy = self._host.load
                 copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
                 yield self.clock.at(started_s + copy_s, self._plan)
                 self._record_copy(
-                    "read", num_chunks, asked_s if not load.remote_keys else started_s, started_s
+                    "read", num_chunks, asked_s if not load.remote_chunks else started_s, started_s
                 )
                 load.sequence.request.load_s += self.clock.now - asked_s
             else:
@@ -302,7 +304,7 @@ class Engine:
                 yield from self._die(load)
                 return False
             yield clock.at(clock.now + _RESERVE_RETRY_S, self._plan)
-        read = lmcache.client.read(load.remote_keys, lmcache.chunk_bytes)
+        read = lmcache.client.read([*chain.from_iterable(load.remote_keys)], lmcache.chunk_bytes)
         patience_s = lmcache.blocking_timeout_s(load)
         yield read | clock.at(clock.now + patience_s, self._plan)
         if not read.triggered:
@@ -334,14 +336,15 @@ class Engine:
         assert lmcache is not None, "a store without a connector"
         for sequence in step.stores:
             keys = lmcache.allocate_store(lmcache.to_store(sequence))
-            if not keys:
+            num_chunks = num_keys(keys)
+            if not num_chunks:
                 continue
             factor = self._host.put_interference.store_copy if lmcache.disturbs_host else 1.0
             copy = self._host.store
-            copy_s = (copy.fixed + len(keys) * lmcache.chunk_bytes / copy.bandwidth) * factor
+            copy_s = (copy.fixed + num_chunks * lmcache.chunk_bytes / copy.bandwidth) * factor
             started_s = clock.now
             yield clock.at(started_s + copy_s, self._plan)
-            self._record_copy("write", len(keys), started_s, started_s)
+            self._record_copy("write", num_chunks, started_s, started_s)
             lmcache.store(keys)
             if lmcache.handover_s:
                 yield clock.at(clock.now + lmcache.handover_s, self._plan)

@@ -233,6 +233,9 @@ class Scheduler:
 
     def _that_fit(self, steps: int) -> int:
         """Cut `steps` to what the free blocks allow."""
+        most = len(self.running) * (steps // self.pool.block_tokens + 1)
+        if most <= self.pool.free_blocks:
+            return max(steps, 0)
         low, high = 0, max(steps, 0)
         while low < high:
             middle = high if low == 0 and high == steps else (low + high + 1) // 2

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kvsim.workload.request import Request
 
 if TYPE_CHECKING:
-    from kvsim.cache.keys import Path
+    from kvsim.cache.keys import Keys, Path
 
 NEVER = 1 << 60
 
@@ -56,8 +56,9 @@ class Load:
     """One retrieve: chunks from CPU memory and the remote tier for one request's blocks."""
 
     sequence: Sequence
-    cpu_keys: list[int]
-    remote_keys: list[int]
+    cpu_chunks: int
+    remote_keys: Keys
+    remote_chunks: int
 
 
 @dataclass(slots=True)

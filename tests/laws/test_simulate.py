@@ -82,7 +82,7 @@ def test_laws_of_one_run(scenario: Scenario) -> None:
                 world.clock.step()
             cpu = engine.lmcache.cpu
             assert cpu.busy_chunks == 0
-            assert cpu.used_chunks == len(cpu.resident) <= cpu.capacity_chunks
+            assert cpu.used_chunks == cpu.num_resident <= cpu.capacity_chunks
 
 
 @SLOW

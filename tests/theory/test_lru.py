@@ -8,21 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.chunk_tier import make_chunk_tier
 
 
 def hits(references: list[int], capacity: int) -> int:
     """Send references to a tier that stores what it misses, and count the hits."""
-    tier = ChunkTier(capacity, "lru")
+    tier = make_chunk_tier(capacity, "lru", extents=True)
     count = 0
     for key in references:
-        if tier.prefix([key]):
-            tier.pin(0, [key])
+        run = [range(key, key + 1)]
+        if tier.prefix(run):
+            tier.pin(0, run)
             tier.unpin(0)
             count += 1
         elif tier.can_allocate(1):
             tier.allocate(1)
-            tier.insert(key, held=False)
+            tier.insert(run, held=False)
     return count
 
 

@@ -11,11 +11,10 @@ CPU memory. Left out: partial chunks (`save_unfull_chunk` off), layerwise and as
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Sequence as Keys
 from dataclasses import dataclass
 
 from kvsim.cache.chunk_tier import ChunkTier
-from kvsim.cache.keys import unit_keys
+from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.engine.sequence import NEVER, Load, Sequence
 from kvsim.spec import HostSpec, OffloadSpec
@@ -26,9 +25,9 @@ from kvsim.storage import StorageClient
 class _Found:
     """The lookup of one request, kept until it is admitted."""
 
-    keys: list[int]
+    keys: Keys
     cpu_chunks: int
-    hit_tokens: int
+    hit_chunks: int
 
 
 class LmcacheInproc:
@@ -67,8 +66,9 @@ class LmcacheInproc:
         found = self._found.get(sequence.request_id)
         if found is None:
             found = self._found[sequence.request_id] = self._lookup(sequence)
-        external = found.hit_tokens - local_tokens
-        if found.hit_tokens == sequence.num_tokens:
+        hit_tokens = found.hit_chunks * self.chunk_tokens
+        external = hit_tokens - local_tokens
+        if hit_tokens == sequence.num_tokens:
             external -= 1  # the last token is always computed
         if external <= 0 or external < self._spec.min_retrieve_tokens:
             return 0
@@ -82,37 +82,39 @@ class LmcacheInproc:
         if self.is_dead:
             self._host_s += self._spec.lookup_timeout
             return _Found([], 0, 0)
-        keys = unit_keys(sequence.path, self.chunk_tokens, 0, num_tokens // self.chunk_tokens)
+        num_chunks = num_tokens // self.chunk_tokens
+        keys = unit_keys(sequence.path, self.chunk_tokens, 0, num_chunks)
         cpu_chunks = self.cpu.prefix(keys)
         hit_chunks = cpu_chunks
         if self.remote is not None and self.client is not None:
-            beyond = keys[cpu_chunks:]
-            remote_chunks = self.remote.prefix(beyond)
-            asked = beyond[: remote_chunks + 1]  # ends with the miss, if there is one
+            remote_chunks = self.remote.prefix(cut(keys, cpu_chunks, num_chunks))
+            hit_chunks += remote_chunks
+            asked = cut(keys, cpu_chunks, hit_chunks + 1)  # ends with the miss, if there is one
+            num_asked = num_keys(asked)
             if self.client.remembers_checks:
-                asked = [key for key in asked if key not in self._known]
-            check_s = self.client.lookup_s(len(asked)) if asked else 0.0
+                num_asked -= sum(key in self._known for run in asked for key in run)
+            check_s = self.client.lookup_s(num_asked) if num_asked else 0.0
             if check_s > self._spec.lookup_timeout:
                 self._host_s += self._spec.lookup_timeout
                 return _Found([], 0, 0)
             self._host_s += check_s
-            self._known.update(beyond[:remote_chunks])
-            hit_chunks += remote_chunks
+            self._known.update(*cut(keys, cpu_chunks, hit_chunks))
         if cpu_chunks:
-            self.cpu.pin(sequence.request_id, keys[:cpu_chunks])
-        return _Found(keys[:hit_chunks], cpu_chunks, hit_chunks * self.chunk_tokens)
+            self.cpu.pin(sequence.request_id, cut(keys, 0, cpu_chunks))
+        return _Found(keys, cpu_chunks, hit_chunks)
 
     def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
         found = self._found.pop(sequence.request_id)
-        sequence.saved_chunks = len(found.keys)
+        sequence.saved_chunks = found.hit_chunks
         sequence.store_at = (sequence.saved_chunks + 1) * self.chunk_tokens
         if not external_tokens:
             return None
         first = local_tokens // self.chunk_tokens  # a chunk the GPU has in part is fetched whole
         return Load(
             sequence,
-            cpu_keys=found.keys[first : found.cpu_chunks],
-            remote_keys=found.keys[max(first, found.cpu_chunks) :],
+            cpu_chunks=max(0, found.cpu_chunks - first),
+            remote_keys=cut(found.keys, max(first, found.cpu_chunks), found.hit_chunks),
+            remote_chunks=found.hit_chunks - max(first, found.cpu_chunks),
         )
 
     def preempted(self, sequence: Sequence) -> None:
@@ -121,14 +123,13 @@ class LmcacheInproc:
 
     def cpu_tokens(self, load: Load) -> int:
         """Count the tokens of a load that come from CPU memory, not from the remote tier."""
-        if not load.remote_keys:
+        if not load.remote_chunks:
             return load.sequence.external_tokens
-        if not load.cpu_keys:
+        if not load.cpu_chunks:
             return 0
         local_tokens = load.sequence.local_tokens
-        return (
-            local_tokens // self.chunk_tokens + len(load.cpu_keys)
-        ) * self.chunk_tokens - local_tokens
+        cpu_end = local_tokens // self.chunk_tokens + load.cpu_chunks
+        return cpu_end * self.chunk_tokens - local_tokens
 
     def take_host_s(self) -> float:
         host_s, self._host_s = self._host_s, 0.0
@@ -144,37 +145,36 @@ class LmcacheInproc:
         if (
             self.client is None
             or self.client.remembers_checks
-            or not (load.cpu_keys and load.remote_keys)
+            or not (load.cpu_chunks and load.remote_chunks)
         ):
             return 0.0
-        return self.client.lookup_s(len(load.cpu_keys) + len(load.remote_keys))
+        return self.client.lookup_s(load.cpu_chunks + load.remote_chunks)
 
     def reserve(self, load: Load) -> bool:
         """Take CPU memory for the remote chunks of a load; False if nothing can make room."""
-        if self.cpu.can_allocate(len(load.remote_keys)) < len(load.remote_keys):
+        if self.cpu.can_allocate(load.remote_chunks) < load.remote_chunks:
             return False
-        self.cpu.allocate(len(load.remote_keys))
+        self.cpu.allocate(load.remote_chunks)
         return True
 
     def give_back(self, load: Load) -> None:
         """Free the CPU memory of remote chunks that did not come."""
-        self.cpu.give_back(len(load.remote_keys))
+        self.cpu.give_back(load.remote_chunks)
 
     def blocking_timeout_s(self, load: Load) -> float:
         """Give the patience for a read: for a whole batch of objects, or each file in turn."""
         batch = self.client is not None and self.client.remembers_checks
-        return self._spec.blocking_timeout * (1 if batch else len(load.remote_keys))
+        return self._spec.blocking_timeout * (1 if batch else load.remote_chunks)
 
     def promote(self, load: Load) -> None:
         """Enter the remote chunks of a load, which have arrived, into CPU memory."""
-        for key in load.remote_keys:
-            self.cpu.insert(key, held=False)
+        self.cpu.insert(load.remote_keys, held=False)
 
     def release_pins(self, sequence: Sequence) -> None:
         """Take back what a lookup promised, once the load is done or there is none."""
         self.cpu.unpin(sequence.request_id)
 
-    def to_store(self, sequence: Sequence) -> Keys[int]:
+    def to_store(self, sequence: Sequence) -> Keys:
         """Name the chunks that a step has completed, and count them as saved."""
         full_chunks = sequence.num_computed // self.chunk_tokens
         keys = unit_keys(sequence.path, self.chunk_tokens, sequence.saved_chunks, full_chunks)
@@ -187,22 +187,23 @@ class LmcacheInproc:
         if not self._spec.save_decode_cache:
             sequence.store_at = NEVER
 
-    def allocate_store(self, keys: Keys[int]) -> Keys[int]:
+    def allocate_store(self, keys: Keys) -> Keys:
         """Take CPU memory for new chunks and name those that got it; the rest is dropped."""
-        granted = self.cpu.can_allocate(len(keys))
-        self.dropped_chunks += len(keys) - granted
+        wanted = num_keys(keys)
+        granted = self.cpu.can_allocate(wanted)
+        self.dropped_chunks += wanted - granted
         self.cpu.allocate(granted)
-        return keys[:granted]
+        return cut(keys, 0, granted)
 
-    def store(self, keys: Keys[int]) -> None:
+    def store(self, keys: Keys) -> None:
         """Enter copied chunks into CPU memory and send them to the remote tier."""
         client = self.client
-        for key in keys:
-            self.cpu.insert(key, held=client is not None)
+        self.cpu.insert(keys, held=client is not None)
         if client is not None:
-            self.puts += len(keys)
-            for key in keys:
-                client.write(key, self.chunk_bytes, self._uploaded)
+            self.puts += num_keys(keys)
+            for run in keys:
+                for key in run:
+                    client.write(key, self.chunk_bytes, self._uploaded)
 
     def _uploaded(self, key: int) -> None:
         assert self.remote is not None, "a put without a store"

@@ -1,0 +1,182 @@
+"""The keys of a tier in extents: runs of consecutive keys that were used together.
+
+LMCache touches a found prefix from its last chunk to its first and enters new chunks from first to
+last, so in LRU order the chunks of one session lie together, in one of two directions. An extent
+stands for such a run: one touch of a prefix is one splice, however long the prefix. It gives up
+its keys from the end (after a touch) or from the beginning (as entered).
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections.abc import Iterable
+from operator import attrgetter
+
+from kvsim.cache.keys import Keys, node_of
+
+_start = attrgetter("lo")
+
+
+class _Extent:
+    """Keys `[lo, hi)` of one node; `backward` ones go from the last to the first."""
+
+    __slots__ = ("backward", "hi", "lo", "next", "prev")
+
+    def __init__(self, lo: int, hi: int, *, backward: bool) -> None:
+        self.lo = lo
+        self.hi = hi
+        self.backward = backward
+        self.prev: _Extent = self
+        self.next: _Extent = self
+
+
+class ExtentOrder:
+    """Order keys by last use (`moves`) or by entry, in extents; the same as `Lru` and `Fifo`."""
+
+    def __init__(self, *, moves: bool) -> None:
+        self._moves = moves
+        self._list = _Extent(0, 0, backward=False)  # sentinel: next goes first, prev last
+        self._by_node: dict[int, list[_Extent]] = {}  # ascending
+        self._num_keys = 0
+
+    def __len__(self) -> int:
+        return self._num_keys
+
+    def prefix(self, keys: Keys) -> int:
+        count = 0
+        for run in keys:
+            position = run.start
+            for extent in self._by_node.get(node_of(position), ()):
+                if extent.lo <= position < extent.hi:
+                    position = extent.hi
+                    if position >= run.stop:
+                        break
+                elif extent.lo > position:
+                    break
+            if position < run.stop:
+                return count + position - run.start
+            count += len(run)
+        return count
+
+    def touch(self, keys: Keys) -> None:
+        if not self._moves:
+            return
+        for run in reversed(keys):
+            extents = self._by_node[node_of(run.start)]
+            inside = [
+                extent for extent in extents if extent.lo < run.stop and extent.hi > run.start
+            ]
+            if len(inside) == 1 and (inside[0].lo, inside[0].hi) == (run.start, run.stop):
+                touched = inside[0]
+                touched.backward = True
+                self._unlink(touched)
+            else:
+                self._carve(extents, inside, run)
+                touched = _Extent(run.start, run.stop, backward=True)
+                insort(extents, touched, key=_start)
+            self._append(touched)
+
+    def _carve(self, extents: list[_Extent], inside: list[_Extent], run: range) -> None:
+        """Take a run out of the extents that cover it, keeping what lies outside in its place."""
+        for extent in inside:
+            below = _Extent(extent.lo, min(extent.hi, run.start), backward=extent.backward)
+            above = _Extent(max(extent.lo, run.stop), extent.hi, backward=extent.backward)
+            kept = [part for part in (below, above) if part.lo < part.hi]
+            self._replace(extents, extent, reversed(kept) if extent.backward else kept)
+
+    def insert(self, keys: range) -> list[int]:
+        extents = self._by_node.setdefault(node_of(keys.start), [])
+        if not extents or extents[-1].hi <= keys.start:
+            self._enter(extents, keys.start, keys.stop)
+            return []
+        known: list[int] = []
+        position = keys.start
+        for extent in list(extents):
+            if extent.hi <= position or extent.lo >= keys.stop:
+                continue
+            if extent.lo > position:
+                self._enter(extents, position, extent.lo)
+            end = min(extent.hi, keys.stop)
+            known.extend(range(max(extent.lo, position), end))
+            position = end
+        if position < keys.stop:
+            self._enter(extents, position, keys.stop)
+        return known
+
+    def _enter(self, extents: list[_Extent], lo: int, hi: int) -> None:
+        self._num_keys += hi - lo
+        last = self._list.prev
+        if (
+            last.hi == lo
+            and node_of(last.lo) == node_of(lo)
+            and last.hi > last.lo
+            and (not last.backward or last.hi - last.lo == 1)
+        ):
+            last.hi = hi
+            last.backward = False
+            return
+        extent = _Extent(lo, hi, backward=False)
+        insort(extents, extent, key=_start)
+        self._append(extent)
+
+    def evict(self, n: int, busy: set[int]) -> None:
+        self._num_keys -= n
+        extent = self._list.next
+        while n:
+            assert extent is not self._list, "evict without so many victims"
+            following = extent.next
+            if busy and not busy.isdisjoint(range(extent.lo, extent.hi)):
+                n -= self._evict_around(extent, n, busy)
+            else:
+                dropped = min(n, extent.hi - extent.lo)
+                n -= dropped
+                if extent.backward:
+                    extent.hi -= dropped
+                else:
+                    extent.lo += dropped
+                if extent.lo == extent.hi:
+                    self._unlink(extent)
+                    self._forget(extent)
+            extent = following
+
+    def _evict_around(self, extent: _Extent, n: int, busy: set[int]) -> int:
+        """Drop up to `n` keys of an extent that are not busy; return how many."""
+        keys = range(extent.lo, extent.hi)
+        dropped = 0
+        kept: list[_Extent] = []
+        for key in reversed(keys) if extent.backward else keys:
+            if key not in busy and dropped < n:
+                dropped += 1
+            elif kept and key == (kept[-1].lo - 1 if extent.backward else kept[-1].hi):
+                kept[-1].lo = min(kept[-1].lo, key)
+                kept[-1].hi = max(kept[-1].hi, key + 1)
+            else:
+                kept.append(_Extent(key, key + 1, backward=extent.backward))
+        self._replace(self._by_node[node_of(keys.start)], extent, kept)
+        return dropped
+
+    def _replace(self, extents: list[_Extent], old: _Extent, parts: Iterable[_Extent]) -> None:
+        """Put parts, in the order in which they go, where an extent was."""
+        extents.remove(old)
+        place = old.next
+        self._unlink(old)
+        for part in parts:
+            insort(extents, part, key=_start)
+            self._insert_before(place, part)
+
+    def _forget(self, extent: _Extent) -> None:
+        self._by_node[node_of(extent.lo)].remove(extent)
+
+    def _append(self, extent: _Extent) -> None:
+        self._insert_before(self._list, extent)
+
+    @staticmethod
+    def _insert_before(place: _Extent, extent: _Extent) -> None:
+        extent.prev, extent.next = place.prev, place
+        place.prev.next = extent
+        place.prev = extent
+
+    @staticmethod
+    def _unlink(extent: _Extent) -> None:
+        extent.prev.next = extent.next
+        extent.next.prev = extent.prev
