@@ -1,0 +1,56 @@
+# Every target does its own set-up: a .venv (with uv where it is installed, else venv and pip).
+
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+READY  := $(VENV)/.kvsim-ready
+DEMO   := results/storagegrid
+
+# The newest interpreter from 3.11 on.
+FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo reproduce test app clean
+
+help:            ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+		[ -x $(PYTHON) ] || uv venv --python '>=3.11' $(VENV); \
+		uv pip install --python $(PYTHON) --editable . --group dev; \
+	else \
+		if [ ! -x $(PYTHON) ]; then \
+			python=$$($(FIND_PYTHON)); \
+			[ -n "$$python" ] || { echo "kvsim needs Python 3.11 or later (or uv) on the PATH" >&2; exit 1; }; \
+			"$$python" -m venv $(VENV); \
+		fi; \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
+		$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable . --group dev; \
+	fi
+	@touch $@
+
+setup: $(READY)  ## Make the .venv
+
+demo: setup      ## Run the four set-ups over context length and write an HTML report
+	@$(PYTHON) -m kvsim sweep experiments/storagegrid.yaml --out $(DEMO) --resume
+	@$(PYTHON) -m kvsim report $(DEMO)
+
+reproduce: setup ## The demo with 5 seeds, every candidate GPU and router, and the what-ifs (resumes)
+	@$(PYTHON) -m kvsim sweep experiments/storagegrid.yaml --seeds 5 --out $(DEMO) --resume
+	@$(PYTHON) -m kvsim sweep experiments/storagegrid-what-if.yaml --out $(DEMO)/what-if --resume
+	@$(PYTHON) -m kvsim sweep experiments/storagegrid-candidates.yaml --out $(DEMO)/candidates --resume
+	@$(PYTHON) -m kvsim report $(DEMO)
+
+test: setup      ## Ruff, mypy and all tests
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m pytest -n auto
+
+app: setup       ## Open the browser app
+	@$(PYTHON) -m streamlit run app.py
+
+clean:           ## Remove the .venv, results and caches
+	rm -rf $(VENV) results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

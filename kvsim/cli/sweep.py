@@ -1,0 +1,156 @@
+"""`kvsim sweep`: run a design on all cores, keep every finished run, write one table."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kvsim.cli.inputs import JsonOption, ProfilesOption, print_json, writable_folder
+from kvsim.units import format_seconds
+
+if TYPE_CHECKING:
+    from kvsim.sweep.design import Point
+    from kvsim.sweep.store import RunStore
+
+MAX_ROWS_SHOWN = 24
+SHOWN = {
+    "finished_per_s": "req/s",
+    "ttft_s_mean": "TTFT s",
+    "decode_tokens_per_s_mean": "decode tok/s",
+    "token_hit_rate": "hits",
+    "stable": "stable",
+}
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A sweep file (YAML).")],
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Processes that share the work.")
+    ] = os.cpu_count() or 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Results (else results/NAME).")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip the runs found in DIR.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count the runs and estimate the time.")
+    ] = False,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Run seeds 0 to N-1 instead.")
+    ] = None,
+    as_json: JsonOption = False,
+    profiles: ProfilesOption = None,
+) -> int:
+    """Run every point of a sweep and write one table."""
+    from kvsim.sweep.design import base_scenario, expand, load_sweep
+    from kvsim.sweep.store import RunStore
+    from kvsim.sweep.table import TABLE, rows, tabulate, write_description, write_table
+
+    spec = load_sweep(file)
+    base = base_scenario(spec, file, profiles=profiles)
+    chosen = list(range(seeds)) if seeds else spec.seeds
+    points = expand(
+        base, setups=spec.setups, grid=spec.grid, zipped=spec.zip, seeds=chosen, profiles=profiles
+    )
+    folder = out or Path("results") / spec.name
+    store = RunStore(folder / "runs")
+    if dry_run:
+        return _estimate(spec.name, points, store=store, jobs=jobs, resume=resume)
+
+    writable_folder(folder)
+    found = {point.key: store.read(point.key) for point in points} if resume else {}
+    summaries = {key: record["summary"] for key, record in found.items() if record}
+    failures = _run_missing(points, summaries, store=store, jobs=jobs)
+    records = rows(points, summaries)
+    if records:
+        write_table(tabulate(records), folder)
+        described = {**spec.model_dump(mode="json"), "seeds": chosen, "scenario": base.to_dict()}
+        write_description(described, folder)
+    if as_json:
+        print_json({"name": spec.name, "out": str(folder), "failed": failures, "rows": records})
+    else:
+        _print_table(records, [*points[0].label])
+        typer.echo(f"{len(records)} of {len(points)} runs are in {folder / TABLE} and sweep.csv")
+    for failure in failures:
+        typer.echo(f"kvsim: failed: {failure}", err=True)
+    return 1 if failures else 0
+
+
+def _estimate(
+    name: str, points: "Sequence[Point]", *, store: "RunStore", jobs: int, resume: bool
+) -> int:
+    from kvsim.sweep.execute import estimate_s
+
+    unique = {point.key: point for point in points}
+    left = [p for p in unique.values() if not (resume and store.read(p.key))]
+    seconds = estimate_s(left, jobs=jobs, measured=store.wall_times()) if left else 0.0
+    typer.echo(
+        f"{name}: {len(points)} rows, {len(unique)} different runs, {len(left)} to do, "
+        f"about {format_seconds(round(seconds))} with {jobs} {'job' if jobs == 1 else 'jobs'}"
+    )
+    return 0
+
+
+def _run_missing(
+    points: "Sequence[Point]", summaries: dict[str, Any], *, store: "RunStore", jobs: int
+) -> list[str]:
+    """Run what is not there yet, adding to the summaries; return a line a failed run."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    from kvsim.sweep.execute import execute
+
+    titles = {point.key: point.title for point in points}
+    left = [point for point in points if point.key not in summaries]
+    failures: list[str] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, *times, console=Console(stderr=True)) as progress:
+        task = progress.add_task("runs", total=len(titles), completed=len(summaries))
+        try:
+            for outcome in execute(left, jobs=jobs):
+                if outcome.summary is None:
+                    trace = store.write_failure(outcome.key, outcome.trace or "")
+                    failures.append(f"{titles[outcome.key]}: {outcome.error} (see {trace})")
+                else:
+                    record = {"summary": outcome.summary, "wall_s": outcome.wall_s}
+                    store.write(outcome.key, record)
+                    summaries[outcome.key] = outcome.summary
+                progress.advance(task)
+        except KeyboardInterrupt:
+            progress.stop()
+            kept = f"{len(summaries)} of {len(titles)} runs are kept"
+            typer.echo(f"kvsim: {kept}; go on with --resume", err=True)
+            raise
+    return failures
+
+
+def _print_table(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+    if not records or len(records) > MAX_ROWS_SHOWN:
+        return
+    from rich.console import Console
+
+    from kvsim.cli.tables import plain_table
+
+    table = plain_table("runs")
+    for label in labels:
+        table.add_column(label.rpartition(".")[2], overflow="fold")
+    for heading in SHOWN.values():
+        table.add_column(heading, justify="right")
+    for row in records:
+        table.add_row(*(str(row[label]) for label in labels), *(_show(row[key]) for key in SHOWN))
+    Console().print(table)
+
+
+def _show(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,120 @@
+"""Rich tables of results, narrow enough for a terminal of 80 columns."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from kvsim.report.text import milliseconds, number, percent
+from kvsim.units import format_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOKEN_SOURCES = {
+    "hit_tokens_hbm": "HBM hit",
+    "hit_tokens_cpu": "CPU hit",
+    "hit_tokens_remote": "remote hit",
+    "first_computed_tokens": "computed, first time",
+    "recomputed_elsewhere_tokens": "computed again: another instance has it",
+    "recomputed_evicted_tokens": "computed again: evicted",
+}
+"""Where prompt tokens come from; the first four and the last two add up to the prompt tokens."""
+
+
+def plain_table(title: str) -> Table:
+    """Start a table in the one style of this command line."""
+    return Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+
+
+def headline(name: str, summary: Mapping[str, Any], wall_s: float) -> Table:
+    """Tabulate what a user of the service feels."""
+    speed = summary["simulated_s"] / wall_s if wall_s > 0 else float("inf")
+    table = plain_table(
+        f"{name}: {summary['simulated_s']:,.0f} s in {wall_s:.2f} s ({speed:,.0f}x)"
+    )
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    rows = {
+        "processing speed": f"{number(summary['finished_per_s'], 3)} requests/s",
+        "time to first token, mean": milliseconds(summary["ttft_s_mean"]),
+        "time to first token, p50 / p95 / p99": " / ".join(
+            milliseconds(summary[f"ttft_s_p{quantile}"]) for quantile in (50, 95, 99)
+        ),
+        "decode throughput, mean per request": (
+            f"{number(summary['decode_tokens_per_s_mean'])} tokens/s"
+        ),
+        "input / output": (
+            f"{number(summary['input_tokens_per_s'], 0)} / "
+            f"{number(summary['output_tokens_per_s'], 0)} tokens/s"
+        ),
+        "requests finished": f"{summary['finished']:,}",
+        "live sessions, mean / most": (
+            f"{number(summary['sessions_mean'])} / {number(summary['sessions_max'], 0)}"
+        ),
+        "tokens found in a cache": percent(summary["token_hit_rate"]),
+    }
+    for label, value in rows.items():
+        table.add_row(label, value)
+    return table
+
+
+def tokens_by_source(summary: Mapping[str, Any]) -> Table:
+    """Tabulate where the prompt tokens came from."""
+    again = summary["recomputed_elsewhere_tokens"] + summary["recomputed_evicted_tokens"]
+    tokens = {**summary, "first_computed_tokens": summary["computed_tokens"] - again}
+    table = plain_table("prompt tokens by source")
+    table.add_column("source")
+    table.add_column("tokens", justify="right")
+    table.add_column("share", justify="right")
+    for key, label in TOKEN_SOURCES.items():
+        share = tokens[key] / tokens["prompt_tokens"] if tokens["prompt_tokens"] else None
+        table.add_row(label, f"{tokens[key]:,}", percent(share))
+    return table
+
+
+def tiers(frame: "pd.DataFrame") -> Table:
+    """Tabulate how full each tier was and what it gave."""
+    table = plain_table("tiers")
+    for column in (
+        "instance",
+        "tier",
+        "capacity",
+        "mean used",
+        "peak used",
+        "hit tokens",
+        "evicted",
+    ):
+        table.add_column(column, justify="left" if column == "tier" else "right")
+    for row in frame.to_dict("records"):
+        shared = (
+            row["instance"] is None or row["instance"] != row["instance"] or row["instance"] < 0
+        )
+        table.add_row(
+            "all" if shared else f"{row['instance']:.0f}",
+            str(row["tier"]),
+            _bytes(row["capacity_bytes"]),
+            _bytes(row["mean_used_bytes"]),
+            _bytes(row["peak_used_bytes"]),
+            f"{row['hit_tokens']:,.0f}",
+            _bytes(row["evicted_bytes"]),
+        )
+    return table
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Say in one line whether the numbers describe a system or only its collapse."""
+    if summary["died"]:
+        return (
+            "[bold red]dead:[/] the engine stopped serving (CPU tier full of chunks held by puts)"
+        )
+    if summary["stable"]:
+        return "[bold green]stable:[/] completions keep up with arrivals"
+    return (
+        "[bold yellow]not stable:[/] completions fall behind arrivals; "
+        "latencies depend on how long the run lasts"
+    )
+
+
+def _bytes(value: float | None) -> str:
+    return "-" if value is None or value != value else format_bytes(int(value))

@@ -1,0 +1,1 @@
+"""Tables to figures, figures to pages; figures read no file and know no browser."""

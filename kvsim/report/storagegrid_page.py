@@ -1,0 +1,236 @@
+"""The report of the StorageGRID experiment: tables of a sweep in, a page out."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from kvsim.report import figures, words
+from kvsim.report.candidates import ROUTER_NAMES, Candidate, judge_candidates
+from kvsim.report.checks import Check, negative_controls, qualitative_checks
+from kvsim.report.html import Cell, Page
+from kvsim.report.storagegrid import (
+    CONTEXT,
+    SimulatedFigure,
+    compare_figures,
+)
+from kvsim.report.style import setup_name
+from kvsim.report.text import signed
+from kvsim.report.what_if import what_if_rows
+from kvsim.spec.scenario import Scenario
+
+X_TITLE = "user context, tokens"
+
+
+def storagegrid_page(
+    frame: pd.DataFrame,
+    base: Scenario,
+    *,
+    candidates: pd.DataFrame | None = None,
+    what_if: pd.DataFrame | None = None,
+) -> Page:
+    """Lay out the whole report."""
+    compared = compare_figures(frame)
+    checks = [*qualitative_checks(frame), *negative_controls(candidates)]
+    seeds = frame["seed"].nunique()
+    page = Page("A shared KV-cache tier behind two vLLM instances: published and simulated")
+    page.paragraph(
+        words.verdict(
+            sum(each.consistent for each in compared),
+            len(compared),
+            sum(check.holds is False for check in checks),
+        ),
+        "lead",
+    )
+    page.paragraph(words.headline(frame))
+    page.paragraph(_configuration(base, seeds), "soft")
+    page.charts(
+        *(figures.lines(frame, metric, x=CONTEXT, x_title=X_TITLE) for metric in figures.MAIN)
+    )
+    page.heading("The eight published figures")
+    _figures_table(page, compared, seeds)
+    page.heading("Why the shared tier wins")
+    for paragraph in words.explain(
+        frame,
+        kv_bytes_per_token=base.model.kv_bytes_per_token,
+        cpu_capacity_bytes=base.offload.cpu.capacity,
+        instances=base.instances,
+    ):
+        page.paragraph(paragraph)
+    page.charts(figures.token_sources(frame, x=CONTEXT, x_title=X_TITLE))
+    page.charts(figures.live_sessions(frame, x=CONTEXT, x_title=X_TITLE))
+    if what_if is not None:
+        page.heading("What takes the advantage away")
+        _what_if_table(page, what_if)
+    page.heading("Checks and negative controls")
+    _checks_table(page, checks)
+    page.heading("Which GPUs and routers the figures allow")
+    _candidates(page, candidates)
+    page.heading("All runs")
+    _runs_table(page, frame)
+    page.heading("Where the numbers come from")
+    _sources_table(page, base)
+    return page
+
+
+def _figure_rows(compared: Sequence[SimulatedFigure], *, spread: bool) -> list[list[Cell]]:
+    return [
+        [
+            Cell(each.figure.name, link=each.figure.address),
+            Cell(f"{signed(each.figure.published)} %", "num"),
+            Cell(f"{signed(each.median)} %", "num"),
+            *(
+                [Cell(f"{signed(each.lowest)} \u2026 {signed(each.highest)} %", "num")]
+                if spread
+                else []
+            ),
+            Cell(each.context_words, "num"),
+            Cell(each.figure.band_words, "num"),
+            Cell("consistent with", "good") if each.consistent else Cell("outside", "bad"),
+        ]
+        for each in compared
+    ]
+
+
+def _figures_table(page: Page, compared: Sequence[SimulatedFigure], seeds: int) -> None:
+    several = f"median and range of {seeds} seeds" if seeds > 1 else "one seed"
+    page.table(
+        [
+            "largest gain over the sweep",
+            Cell("published", "num"),
+            Cell("simulated", "num"),
+            *([Cell("range", "num")] if seeds > 1 else []),
+            Cell("at context", "num"),
+            Cell("band to meet", "num"),
+            "result",
+        ],
+        _figure_rows(compared, spread=seeds > 1),
+        caption=f"Gains are the largest over the contexts, as published; {several}.",
+    )
+    page.paragraph(
+        "GPU, router, versions and contexts of the published runs are not stated. A figure inside "
+        "its band says that this configuration could have given it, not that it did.",
+        "soft",
+    )
+
+
+def _checks_table(page: Page, checks: Sequence[Check]) -> None:
+    results = {
+        True: Cell("holds", "good"),
+        False: Cell("fails", "bad"),
+        None: Cell("not run", "open"),
+    }
+    page.table(
+        ["statement", "result", "seen"],
+        [[check.statement, results[check.holds], check.seen] for check in checks],
+    )
+
+
+def _candidates(page: Page, frame: pd.DataFrame | None) -> None:
+    if frame is None:
+        page.paragraph("Not run yet: make reproduce runs every candidate.", "soft")
+        return
+    judged = judge_candidates(frame)
+    first = judged[0].figures
+    header: list[Cell | str] = ["GPU", "router"]
+    header += [Cell(each.figure.short_name, "num") for each in first]
+    page.table(
+        [*header, "verdict", "why"],
+        [_candidate_row(candidate) for candidate in judged],
+        caption="One seed each; KV pool from the card's memory, batch from its class.",
+    )
+    page.paragraph(
+        "Excluded: a figure that seeds hardly move lies beyond twice its band. Close: something is "
+        "outside its band, but not so far. Published for comparison: "
+        + ", ".join(f"{each.figure.short_name} {signed(each.figure.published)} %" for each in first)
+        + ".",
+        "soft",
+    )
+
+
+def _candidate_row(candidate: Candidate) -> list[Cell]:
+    looks = {"consistent": "good", "close": "open", "excluded": "bad"}
+    numbers = [
+        Cell(f"{signed(each.median)} %", "num" if each.consistent else "num bad")
+        for each in candidate.figures
+    ]
+    verdict = "consistent with" if candidate.verdict == "consistent" else candidate.verdict
+    return [
+        Cell(candidate.gpu),
+        Cell(ROUTER_NAMES.get(candidate.router, candidate.router)),
+        *numbers,
+        Cell(verdict, looks[candidate.verdict]),
+        Cell(candidate.why),
+    ]
+
+
+def _what_if_table(page: Page, frame: pd.DataFrame) -> None:
+    page.table(
+        [
+            "context",
+            "change",
+            Cell("speed, requests/s", "num"),
+            Cell("mean TTFT, s", "num"),
+            Cell("computed again", "num"),
+            Cell("share of the S3 gain", "num"),
+        ],
+        [
+            [Cell(row[0], "num"), Cell(row[1]), *(Cell(text, "num") for text in row[2:])]
+            for row in what_if_rows(frame)
+        ],
+        caption="GPU + CPU with one thing changed, beside GPU + CPU and S3; median over the seeds.",
+    )
+
+
+def _runs_table(page: Page, frame: pd.DataFrame) -> None:
+    medians = figures.median_over_seeds(frame, CONTEXT)
+    page.table(
+        [
+            "set-up",
+            Cell("context", "num"),
+            Cell("requests/s", "num"),
+            Cell("TTFT mean, s", "num"),
+            Cell("decode, tokens/s", "num"),
+            Cell("found in a cache", "num"),
+            Cell("live sessions", "num"),
+            "keeps up",
+        ],
+        [
+            [
+                Cell(setup_name(row["setup"])),
+                Cell(f"{row[CONTEXT]:,.0f}", "num"),
+                Cell(f"{row['finished_per_s']:.3f}", "num"),
+                Cell(f"{row['ttft_s_mean']:.3f}", "num"),
+                Cell(f"{row['decode_tokens_per_s_mean']:.1f}", "num"),
+                Cell(f"{row['token_hit_rate']:.1%}", "num"),
+                Cell(f"{row['sessions_mean']:.1f}", "num"),
+                Cell("yes") if row["stable"] else Cell("no", "bad"),
+            ]
+            for row in medians.to_dict("records")
+        ],
+    )
+
+
+def _sources_table(page: Page, base: Scenario) -> None:
+    rows: list[list[Cell | str]] = []
+    profiles: dict[str, Any] = {"model": base.model, "GPU": base.gpu, "host": base.host}
+    if base.offload.remote is not None:
+        profiles["storage"] = base.offload.remote.profile
+    for kind, profile in profiles.items():
+        for prefix, source in profile.sources.items():
+            covered = "everything else" if prefix == "*" else prefix
+            rows.append(
+                [kind, profile.name, covered, source.kind, Cell(source.how, link=source.address)]
+            )
+    page.table(["profile", "name", "numbers", "source", "how"], rows)
+
+
+def _configuration(base: Scenario, seeds: int) -> str:
+    work = base.workload
+    return (
+        f"{base.instances} instances of {base.model.name}, one {base.gpu.name} each, "
+        f"{ROUTER_NAMES.get(base.router, base.router)} router; {work.num_users} users, "
+        f"{work.num_rounds} rounds, {work.qps:g} requests/s, {work.shared_system_prompt:,} shared "
+        f"tokens, answers of {work.answer_len} tokens, {work.time:,.0f} s; "
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'}."
+    )

@@ -1,0 +1,65 @@
+"""The sweep's table: one tidy row a run, the same bytes whatever order the runs ended in."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kvsim.sweep.design import Point
+from kvsim.sweep.store import code_fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TABLE = "sweep.parquet"
+DESCRIPTION = "sweep.json"
+
+
+def rows(
+    points: Sequence[Point], summaries: Mapping[str, Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Join labels and summaries in the order of the design, without runs that have none."""
+    return [
+        {**{name: _cell(value) for name, value in point.label.items()}, **summaries[point.key]}
+        for point in points
+        if point.key in summaries
+    ]
+
+
+def tabulate(records: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
+    """Make the table of the rows; a metric that no run has is a column of NaN."""
+    import pandas as pd
+
+    frame = pd.DataFrame(records)
+    empty = [name for name in frame.columns if frame[name].isna().all()]
+    return frame.astype(dict.fromkeys(empty, float))
+
+
+def write_table(frame: "pd.DataFrame", folder: Path) -> None:
+    """Write the table for programs (parquet) and for spreadsheets (csv)."""
+    frame.to_parquet(folder / TABLE, index=False)
+    frame.to_csv(folder / "sweep.csv", index=False)
+
+
+def write_description(described: Mapping[str, Any], folder: Path) -> None:
+    """Write what was swept, whole, so that a report needs no other file."""
+    text = json.dumps({**described, "code": code_fingerprint()}, indent=1)
+    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """Read what a finished sweep swept."""
+    described: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    return described
+
+
+def read_table(folder: Path) -> "pd.DataFrame":
+    """Read the table of a finished sweep."""
+    import pandas as pd
+
+    return pd.read_parquet(folder / TABLE)
+
+
+def _cell(value: object) -> object:
+    """Write a swept mapping or list as text, for a column holds plain values."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
