@@ -28,14 +28,14 @@ class Handler(BaseHTTPRequestHandler):
     fail_every = 0
     count = itertools.count(1)
 
-    def do_GET(self) -> None:  # noqa: N802 (the name that http.server calls)
+    def do_GET(self) -> None:
         if self.path.rstrip("/").endswith("/models"):
             model = {"id": self.model, "object": "model", "created": 0, "owned_by": "stub"}
             self._send({"object": "list", "data": [model]})
         else:
             self._send({"status": "ok"})
 
-    def do_POST(self) -> None:  # noqa: N802
+    def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.fail_every and next(self.count) % self.fail_every == 0:
             self._send({"error": {"message": "the stub fails on purpose"}}, status=500)

@@ -61,5 +61,10 @@ def _row(fields: Mapping[str, Any], *, failed: bool) -> LoadRow:
         output_tokens=int(fields.get("output_tokens") or 0),
         cached_tokens=optional_int(fields.get("cached_tokens")),
         due_s=optional_float(timings.get("targeted_start")),
-        error=str(info.get("error") or "errored").splitlines()[0] if failed else None,
+        error=_first_line(info.get("error")) if failed else None,
     )
+
+
+def _first_line(error: object) -> str:
+    """Return the first line; GuideLLM writes the repr of an exception, with its escapes."""
+    return str(error or "errored").replace("\\n", "\n").splitlines()[0]

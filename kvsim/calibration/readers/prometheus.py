@@ -1,8 +1,8 @@
 """Read Prometheus scrapes of a vLLM server: `vllm:` and `lmcache:` names.
 
-A file is one scrape, or several, each headed `# t EPOCH` (see
-docs/calibration-campaign.md for the loop that writes it). Older vLLM names are read as today's. Samples of engines keep
-their labels; `values` adds them up, or averages them where a sum means nothing.
+A file is one scrape, or several, each headed `# t EPOCH` (docs/calibration-campaign.md has the loop
+that writes it). Older vLLM names are read as today's. Samples of several engines keep their labels;
+`values` adds them up, or averages them where a sum means nothing.
 """
 
 from bisect import bisect_right

@@ -54,5 +54,5 @@ def test_block_sizes(size: str, n_bytes: int, tmp_path: Path) -> None:
 def test_the_wrong_file(text: str, tmp_path: Path) -> None:
     path = tmp_path / "fio.json"
     path.write_text(text)
-    with pytest.raises(CalibrationError, match="expected|no job"):
+    with pytest.raises(CalibrationError, match=r"expected|no job"):
         read_fio(path)

@@ -1,6 +1,6 @@
 """Files of load generators.
 
-GuideLLM's and AIPerf's samples were written by these tools against tests/tools/stub_openai.py, which
+GuideLLM's and AIPerf's samples were written by these tools against tests/tools/stub_openai.py. It
 answers after 50 ms and then every 10 ms, 8 chunks, and fails each fifth request. The sample of
 `vllm bench serve` is made by hand after its documented fields: vLLM is too large for CI.
 """
@@ -143,7 +143,7 @@ def test_the_wrong_file(
 ) -> None:
     wrong = tmp_path / path.name
     wrong.write_text(text)
-    with pytest.raises(CalibrationError, match="expected|no request"):
+    with pytest.raises(CalibrationError, match=r"expected|no request"):
         reader(wrong)
 
 

@@ -1,4 +1,4 @@
-"""Prometheus scrapes: three real ones of vLLM 0.24.0, and names of other versions and of LMCache."""
+"""Prometheus scrapes: three real ones of vLLM 0.24.0; names of other versions and of LMCache."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from kvsim.errors import CalibrationError
 
 DATA = Path(__file__).parents[2] / "data" / "tools"
 
-# As /metrics shows it, help and type lines included: older vLLM names, two engines, LMCache's names.
+# As /metrics shows it, with help and type lines: older vLLM names, two engines, LMCache's names.
 OTHER = """\
 # HELP python_gc_objects_collected_total Objects collected during gc
 # TYPE python_gc_objects_collected_total counter
@@ -103,9 +103,7 @@ def test_a_counter_that_was_started_anew(tmp_path: Path) -> None:
 
 def test_damaged_lines_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "p.txt"
-    path.write_text(
-        f"# t 1\n{OTHER}vllm:prompt_tokens_total{{engine=\n# t 2\n{OTHER}vllm:x 1 2 3 4\n"
-    )
+    path.write_text(f"# t 1\n{OTHER}vllm:prompt_tokens_total{{engine=\n# t 2\n{OTHER}vllm:x abc\n")
     scrapes = read_prometheus(path)
     assert len(scrapes.scrapes) == 2
     assert scrapes.damaged_lines == 2
