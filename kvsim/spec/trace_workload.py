@@ -1,9 +1,9 @@
 """Workloads that replay a recorded trace, or one made up from a few numbers."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, model_validator
+from pydantic import ValidationInfo, model_validator
 
 from kvsim.errors import ConfigError
 from kvsim.spec.base import (
@@ -33,7 +33,6 @@ TraceFormat = Literal[
     "csv",
     "jsonl",
 ]
-Share = Annotated[Number, Field(le=1)]
 
 
 class ReplaySpec(Spec):
@@ -50,7 +49,7 @@ class ReplaySpec(Spec):
     user_shift: Seconds = 1.0
     """Time by which each further copy of the sessions comes later (s)."""
     sessions: PositiveCount | None = None
-    """Most sessions alive at a time in closed mode; the next begins when one ends. None: no limit."""
+    """Most sessions alive at a time in closed mode, the next begins when one ends; none: any."""
     think_scale: Number = 1.0
     """Factor on think times."""
     max_think: Seconds | None = None
@@ -121,83 +120,3 @@ class TraceSpec(ReplaySpec):
         if self.window is not None and self.window[0] >= self.window[1]:
             raise ConfigError(f"window: {self.window[0]:g} s to {self.window[1]:g} s is empty")
         return self
-
-
-class Lengths(Spec):
-    """Lengths or times that are log-normally distributed, cut off at both ends."""
-
-    median: PositiveNumber
-    """Half of the values are below."""
-    sigma: Number
-    """Standard deviation of the natural logarithm; 0: all values are the median."""
-    least: Number = 1.0
-    """Smaller values become this."""
-    most: PositiveNumber = 1e6
-    """Larger values become this."""
-
-
-class PoissonArrivals(Spec):
-    """Arrivals that know nothing of each other."""
-
-    kind: Literal["poisson"] = "poisson"
-    """Kind of arrivals."""
-    rate: PositiveNumber
-    """Mean arrivals per second."""
-
-
-class GammaArrivals(Spec):
-    """Gaps that are gamma distributed: bursts of independent gaps."""
-
-    kind: Literal["gamma"] = "gamma"
-    """Kind of arrivals."""
-    rate: PositiveNumber
-    """Mean arrivals per second."""
-    cv: PositiveNumber
-    """Standard deviation of a gap over its mean: 1 is Poisson, more is burstier."""
-
-
-class MarkovArrivals(Spec):
-    """Poisson arrivals whose rate switches between calm and burst (Markov-modulated)."""
-
-    kind: Literal["markov"] = "markov"
-    """Kind of arrivals."""
-    rate: PositiveNumber
-    """Mean arrivals per second over both states."""
-    burst_factor: Annotated[PositiveNumber, Field(ge=1)]
-    """Rate of a burst over that of the calm."""
-    burst: PositiveSeconds
-    """Mean length of a burst (s)."""
-    calm: PositiveSeconds
-    """Mean time between bursts (s)."""
-
-
-class DiurnalArrivals(Spec):
-    """Poisson arrivals whose rate follows the time of day, as a cosine."""
-
-    kind: Literal["diurnal"] = "diurnal"
-    """Kind of arrivals."""
-    rate: PositiveNumber
-    """Mean arrivals per second over a day."""
-    amplitude: Share
-    """How far the rate rises and falls, as a part of its mean."""
-    period: PositiveSeconds = 86_400.0
-    """Length of a day (s); shorten it to see a day in a short run."""
-    peak: Seconds = 0.0
-    """Time of the highest rate after the start (s)."""
-
-
-Arrivals = Annotated[
-    PoissonArrivals | GammaArrivals | MarkovArrivals | DiurnalArrivals,
-    Field(discriminator="kind"),
-]
-
-
-class SyntheticSpec(ReplaySpec):
-    """What all made-up workloads have: sessions that arrive during a time."""
-
-    arrivals: Arrivals
-    """When sessions begin."""
-    duration: PositiveSeconds
-    """Time during which sessions begin (s)."""
-    hash_tokens: PositiveCount = 64
-    """Grain to which shared text is known; texts are rounded to it, so take the smallest chunk."""

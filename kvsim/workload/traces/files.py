@@ -1,0 +1,107 @@
+"""Open trace files: lines, JSON values, CSV rows; every failure is one clear line."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+from kvsim.errors import TraceError
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder
+
+Progress = Callable[[float], None]
+"""Told the part of the file that has been read, from 0 to 1."""
+
+_LINES_PER_REPORT = 500
+
+
+def silent(_: float) -> None:
+    """Tell nobody how far the reading is."""
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """Open a file, unpacking it if it ends in .gz."""
+    try:
+        if path.suffix == ".gz":
+            return cast(IO[bytes], gzip.open(path, "rb"))
+        return path.open("rb")
+    except FileNotFoundError:
+        raise TraceError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise TraceError(f"{path}: is a folder, not a file") from None
+    except OSError as error:
+        raise TraceError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def text_lines(path: Path, progress: Progress = silent) -> Iterator[tuple[int, str]]:
+    """Yield the lines that are not blank, with their numbers from 1."""
+    size = max(1, path.stat().st_size) if path.is_file() else 1
+    done = 0
+    with open_bytes(path) as file:
+        try:
+            for place, raw in enumerate(file, start=1):
+                done += len(raw)
+                if place % _LINES_PER_REPORT == 0:
+                    progress(min(1.0, done / size))
+                line = raw.decode("utf-8", errors="replace").lstrip("\ufeff").strip()
+                if line:
+                    yield place, line
+        except (OSError, EOFError) as error:
+            raise TraceError(f"{path}: cannot be read to its end: {error}") from None
+    progress(1.0)
+
+
+def json_rows(
+    path: Path, builder: TraceBuilder, progress: Progress = silent
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a JSONL file; what is no object is a damaged row."""
+    for place, line in text_lines(path, progress):
+        where = f"line {place}"
+        with builder.row(where):
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DamagedRowError(f"not JSON: {error}") from None
+            if not isinstance(row, dict):
+                raise DamagedRowError("not a JSON object")
+            yield where, row
+
+
+def json_value(path: Path) -> Any:
+    """Read a file that holds one JSON value."""
+    with open_bytes(path) as file:
+        try:
+            return json.load(file)
+        except (ValueError, RecursionError) as error:
+            raise TraceError(f"{path}: not readable as JSON: {error}") from None
+        except (OSError, EOFError) as error:
+            raise TraceError(f"{path}: cannot be read to its end: {error}") from None
+
+
+def csv_rows(
+    path: Path, builder: TraceBuilder, progress: Progress = silent
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield the rows of a CSV file with a header, keyed by the header's words."""
+    lines = text_lines(path, progress)
+    first = next(lines, None)
+    if first is None:
+        raise TraceError(f"{path}: the file is empty")
+    header = [word.strip() for word in next(csv.reader([first[1]]))]
+    for place, line in lines:
+        where = f"line {place}"
+        with builder.row(where):
+            cells = next(csv.reader([line]))
+            if len(cells) != len(header):
+                raise DamagedRowError(f"{len(cells)} cells under {len(header)} headings")
+            yield where, dict(zip(header, cells, strict=True))
+
+
+def field(row: dict[str, Any], *names: str) -> Any:
+    """Return the first of some fields that a row has."""
+    for name in names:
+        if row.get(name) is not None:
+            return row[name]
+    raise DamagedRowError(f"no {' or '.join(names)}")

@@ -1,0 +1,131 @@
+"""Traces that are tables of times and lengths: Azure, BurstGPT, CSV or JSONL of such columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from kvsim.errors import TraceError
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, number, whole
+from kvsim.workload.traces.files import Progress, csv_rows, field, json_rows
+from kvsim.workload.traces.trace import Trace
+
+TIME_S = ("time_s", "timestamp_s", "arrival_s", "arrival_time_s", "start_s", "timestamp", "time")
+TIME_S_MORE = ("arrival_time", "arrived_at", "start_time", "t")
+TIME_MS = ("timestamp_ms", "time_ms", "arrival_ms")
+TIME_NS = ("arrival_time_ns", "timestamp_ns", "start_ns")
+PROMPT = ("prompt_tokens", "input_tokens", "input_length", "input_toks", "num_prefill_tokens")
+PROMPT_MORE = ("prompt_len", "input_len", "contexttokens", "request tokens")
+OUTPUT = ("output_tokens", "generated_tokens", "completion_tokens", "output_length", "output_toks")
+OUTPUT_MORE = ("num_decode_tokens", "output_len", "generatedtokens", "response tokens")
+SESSION = ("session", "session_id", "conversation_id", "user_id", "user")
+THINK = ("think_time_s", "think_time")
+END = ("end_s", "finished_s", "end_time_s")
+
+
+def read_azure(path: Path, progress: Progress, *, strict: bool) -> Trace:
+    """Read Azure's LLM inference traces: TIMESTAMP (wall clock), ContextTokens, GeneratedTokens."""
+    builder = TraceBuilder(str(path), "azure", strict=strict, from_zero=True)
+    for where, row in csv_rows(path, builder, progress):
+        with builder.row(where):
+            builder.add(
+                time_s=wall_clock_s(field(row, "TIMESTAMP")),
+                prompt_tokens=field(row, "ContextTokens"),
+                output_tokens=field(row, "GeneratedTokens"),
+            )
+    return builder.build()
+
+
+def read_burstgpt(path: Path, progress: Progress, *, strict: bool) -> Trace:
+    """Read BurstGPT: Timestamp (s), Request tokens, Response tokens; newer files have Session ID.
+
+    A row without an answer is a request that failed: it is left out.
+    """
+    builder = TraceBuilder(str(path), "burstgpt", strict=strict, from_zero=True)
+    for where, row in csv_rows(path, builder, progress):
+        with builder.row(where):
+            answer = whole(field(row, "Response tokens"), "Response tokens")
+            if not answer:
+                raise DamagedRowError("Response tokens: 0, the request failed")
+            session = row.get("Session ID") or row.get("SessionID")
+            builder.add(
+                time_s=field(row, "Timestamp"),
+                prompt_tokens=field(row, "Request tokens"),
+                output_tokens=answer,
+                session=session or None,
+            )
+    return builder.build()
+
+
+def read_table(path: Path, progress: Progress, *, strict: bool) -> Trace:
+    """Read CSV or JSONL whose columns have usual names, in any case.
+
+    A time in seconds, milliseconds, nanoseconds or as a date, prompt tokens and output tokens
+    must be there; a session, a think time and an end may be. Prompts of a session are taken as
+    whole prompts, earlier rounds included.
+    """
+    is_csv = ".csv" in path.suffixes
+    form = "csv" if is_csv else "jsonl"
+    builder = TraceBuilder(str(path), form, strict=strict, from_zero=True)
+    rows: Iterator[tuple[str, dict[str, Any]]]
+    rows = csv_rows(path, builder, progress) if is_csv else json_rows(path, builder, progress)
+    first = True
+    for where, raw in rows:
+        row = {key.strip().lower(): value for key, value in raw.items()}
+        if first:
+            _require_columns(path, row)
+            first = False
+        with builder.row(where):
+            session = next((row[name] for name in SESSION if row.get(name) not in (None, "")), None)
+            builder.add(
+                time_s=_time_s(row),
+                prompt_tokens=field(row, *PROMPT, *PROMPT_MORE),
+                output_tokens=field(row, *OUTPUT, *OUTPUT_MORE),
+                session=None if session is None else str(session),
+                think_time_s=_optional(row, THINK),
+                end_s=_optional(row, END),
+            )
+    return builder.build()
+
+
+def wall_clock_s(text: Any) -> float:
+    """Read a date and time as seconds since 1970, UTC where no zone is given; keep 0.1 us."""
+    try:
+        when = datetime.fromisoformat(str(text))
+        if when.tzinfo is None:
+            when = datetime.fromisoformat(f"{text}+00:00")
+    except ValueError:
+        raise DamagedRowError(f"time: {text!r:.40} is not a date and time") from None
+    return when.timestamp()
+
+
+def _require_columns(path: Path, row: dict[str, Any]) -> None:
+    wanted = {
+        "time": (*TIME_S, *TIME_S_MORE, *TIME_MS, *TIME_NS),
+        "prompt": (*PROMPT, *PROMPT_MORE),
+        "output": (*OUTPUT, *OUTPUT_MORE),
+    }
+    for kind, names in wanted.items():
+        if not any(name in row for name in names):
+            raise TraceError(
+                f"{path}: no column for the {kind} (known: {', '.join(names[:4])}, ...); "
+                f"it has {', '.join(row)}"
+            )
+
+
+def _time_s(row: dict[str, Any]) -> float:
+    for names, divisor in ((TIME_MS, 1e3), (TIME_NS, 1e9)):
+        for name in names:
+            if row.get(name) not in (None, ""):
+                return number(row[name], name) / divisor
+    value = field(row, *TIME_S, *TIME_S_MORE)
+    if isinstance(value, str) and ("-" in value[1:] or ":" in value) and "e-" not in value.lower():
+        return wall_clock_s(value)
+    return number(value, "time")
+
+
+def _optional(row: dict[str, Any], names: tuple[str, ...]) -> float:
+    found = next((row[name] for name in names if row.get(name) not in (None, "")), None)
+    return float("nan") if found is None else number(found, names[0])
