@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
     from kvsim.des import Clock, Link
 
-Record = Callable[[str, int, float, float, float, int], None]
-"""Takes direction, bytes, asked_s, started_s, finished_s and objects of a finished transfer."""
+Record = Callable[[str, int, float, float, float, int, int], None]
+"""Takes direction, bytes, asked_s, started_s, finished_s and objects of a finished transfer, and
+how many equal ones there were."""
 
 
 class StorageClient(Protocol):
@@ -38,8 +39,10 @@ class StorageClient(Protocol):
     def read(self, keys: Sequence[int], chunk_bytes: int) -> Event:
         """Load all chunks of one retrieve; the event happens when the last one is here."""
 
-    def write(self, key: int, chunk_bytes: int, on_done: Callable[[int], None]) -> None:
-        """Queue one put; `on_done(key)` is called when others can see the chunk."""
+    def write(
+        self, keys: Sequence[int], chunk_bytes: int, on_done: Callable[[Sequence[int]], None]
+    ) -> None:
+        """Queue a put for each key; `on_done` is called with those that others can now see."""
 
 
 class Starts:
@@ -85,12 +88,14 @@ def latency_factor(points: Sequence[tuple[float, float]], utilisation: float) ->
 def pipeline_fill_s(
     chunk_bytes: int, streams: int, per_stream_bytes_per_s: float, shared_bytes_per_s: float
 ) -> float:
-    """Return what a batch takes beyond its bytes at full rate, because its pipeline has to fill.
+    """Return what a batch takes beyond its bytes at full rate, because its streams end together.
 
-    The first chunk comes at the rate of one stream, the others at the rate that all streams
-    reach together: chunk / per_stream + (n - 1) * chunk / rate. Nothing for a single stream.
-    `shared_bytes_per_s` is the client's limit, or the server's where that is lower: without
-    it a faster client would make a load from a slow server longer.
+    The last chunk still moves at the rate of one stream when the shared limit has carried all the
+    others: chunk / per_stream + (n - 1) * chunk / shared in all. Streams that do not reach the
+    shared limit do not wait for each other: no more than (n - 1) * chunk / shared is lost, and
+    nothing by a single stream. `shared_bytes_per_s` is the client's limit, or the server's where
+    that is lower.
     """
-    rate = min(streams * per_stream_bytes_per_s, shared_bytes_per_s)
-    return max(chunk_bytes / per_stream_bytes_per_s - chunk_bytes / rate, 0.0)
+    behind_s = (streams - 1) * chunk_bytes / shared_bytes_per_s
+    slower_s = chunk_bytes / per_stream_bytes_per_s - chunk_bytes / shared_bytes_per_s
+    return min(behind_s, max(slower_s, 0.0))

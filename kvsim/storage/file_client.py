@@ -11,10 +11,12 @@ existence check itself holds, and two instances sharing one host's page cache.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kvsim.storage.client import Starts, latency_factor, pipeline_fill_s
 from kvsim.storage.page_cache import PageCache
+from kvsim.storage.puts import PutBatch, PutGroup, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,35 +26,6 @@ if TYPE_CHECKING:
     from kvsim.des import Clock, Flow, Link
     from kvsim.spec.storage import FileStorageSpec
     from kvsim.storage.client import Record
-
-
-class _Put:
-    """One chunk on its way to a file."""
-
-    __slots__ = ("asked_s", "begins_s", "client", "flow", "key", "n_bytes", "on_done", "started_s")
-
-    def __init__(
-        self,
-        client: FileClient,
-        key: int,
-        n_bytes: int,
-        on_done: Callable[[int], None],
-        asked_s: float,
-    ) -> None:
-        self.client = client
-        self.key = key
-        self.n_bytes = n_bytes
-        self.on_done = on_done
-        self.asked_s = asked_s
-        self.started_s = asked_s
-        self.begins_s = asked_s
-        self.flow: Flow | None = None
-
-    def begin(self) -> None:
-        self.client._begin_put(self)
-
-    def end(self) -> None:
-        self.client._end_put(self)
 
 
 class _Read:
@@ -138,11 +111,12 @@ class FileClient:
         self._page_cache = PageCache(spec.page_cache) if spec.page_cache else None
         self._page_cache_bytes_per_s = spec.page_cache_bandwidth
         self._free = self.threads
-        self._queue: deque[_Put | _Read] = deque()
+        self._queue: deque[PutBatch | _Read] = deque()
         self._queued_files = 0
-        self._running: dict[_Put | _Read, None] = {}  # in order of their start
+        self._running: dict[PutGroup | _Read, None] = {}  # in order of their start
         self._short: deque[_Read] = deque()  # running with fewer threads than they could use
         self._starts = Starts(clock, server)
+        self._turns = Turns()
         server.add_client(client, bytes_per_s=self._mount_bytes_per_s)
 
     def lookup_s(self, n_checks: int) -> float:
@@ -164,12 +138,14 @@ class FileClient:
         self._admit()
         return done
 
-    def write(self, key: int, chunk_bytes: int, on_done: Callable[[int], None]) -> None:
-        """Queue one file; it is visible once it has its final name."""
-        self.puts_in_flight += 1
-        self.backlog_bytes += chunk_bytes
-        self._queue.append(_Put(self, key, chunk_bytes, on_done, self._clock.now))
-        self._queued_files += 1
+    def write(
+        self, keys: Sequence[int], chunk_bytes: int, on_done: Callable[[Sequence[int]], None]
+    ) -> None:
+        """Queue files; one is visible once it has its final name."""
+        self.puts_in_flight += len(keys)
+        self.backlog_bytes += len(keys) * chunk_bytes
+        self._queue.append(PutBatch(keys, chunk_bytes, on_done, self._clock.now))
+        self._queued_files += len(keys)
         if self._free:
             self._admit()
 
@@ -182,46 +158,58 @@ class FileClient:
                 if read.threads == read.wanted:
                     self._short.popleft()
             elif self._queue:
-                operation = self._queue.popleft()
-                operation.started_s = self._clock.now
-                self._running[operation] = None
-                if isinstance(operation, _Put):
-                    self._start_put(operation)
-                else:
+                operation = self._queue[0]
+                if isinstance(operation, _Read):
+                    self._queue.popleft()
                     self._start_read(operation)
+                else:
+                    self._start_puts(operation, min(self._free, operation.left))
+                    if not operation.left:
+                        self._queue.popleft()
             else:
                 return
 
-    def _start_put(self, put: _Put) -> None:
-        self._free -= 1
-        self._queued_files -= 1
-        put.begins_s = put.started_s + self._write_latency_s * self._factor()
-        self._starts.add(put.begins_s, put.begin)
+    def _start_puts(self, batch: PutBatch, n: int) -> None:
+        self._free -= n
+        self._queued_files -= n
+        now_s = self._clock.now
+        begins_s = now_s + self._write_latency_s * self._factor()
+        group = self._turns.take(batch, n, now_s, begins_s)
+        if group is not None:
+            self._running[group] = None
+            self._starts.add(begins_s, partial(self._begin_puts, group))
 
-    def _begin_put(self, put: _Put) -> None:
-        put.flow = self._server.start(
-            put.n_bytes,
+    def _begin_puts(self, group: PutGroup) -> None:
+        self._turns.close()
+        group.flow = self._server.start(
+            group.batch.chunk_bytes,
             client=self._client,
             kind="write",
             streams=1,
             per_stream_bytes_per_s=self._write_bytes_per_s,
-            on_done=put.end,
+            on_done=partial(self._end_puts, group),
+            count=group.count,
         )
 
-    def _end_put(self, put: _Put) -> None:
-        put.flow = None
-        del self._running[put]
-        self._free += 1
-        self.puts_in_flight -= 1
-        self.backlog_bytes -= put.n_bytes
-        if self._page_cache is not None:
-            self._page_cache.put(put.key, put.n_bytes)
-        if self._queue or self._short:
-            self._admit()
-        self._record("write", put.n_bytes, put.asked_s, put.started_s, self._clock.now, 1)
-        put.on_done(put.key)
+    def _end_puts(self, group: PutGroup) -> None:
+        batch, keys = group.batch, group.keys
+        del self._running[group]
+        self.puts_in_flight -= len(keys)
+        self.backlog_bytes -= len(keys) * batch.chunk_bytes
+        for key in keys:  # a thread comes free with each
+            self._free += 1
+            if self._page_cache is not None:
+                self._page_cache.put(key, batch.chunk_bytes)
+            if self._queue or self._short:
+                self._admit()
+        now_s = self._clock.now
+        asked_s, started_s = batch.asked_s, group.started_s
+        self._record("write", batch.chunk_bytes, asked_s, started_s, now_s, 1, len(keys))
+        batch.on_done(keys)
 
     def _start_read(self, read: _Read) -> None:
+        read.started_s = self._clock.now
+        self._running[read] = None
         self._queued_files -= len(read.keys)
         self._grow(read)
         if read.threads < read.wanted:
@@ -239,6 +227,7 @@ class FileClient:
             )
         latency_s = self._read_latency_s * self._factor()
         read.begins_s = read.started_s + (latency_s + fill_s + cached_s)
+        self._turns.close()
         self._starts.add(read.begins_s, read.begin)
 
     def _grow(self, read: _Read) -> None:
@@ -273,7 +262,7 @@ class FileClient:
         self._admit()
         n_files = len(read.keys)
         n_bytes = n_files * read.chunk_bytes
-        self._record("read", n_bytes, read.asked_s, read.started_s, self._clock.now, n_files)
+        self._record("read", n_bytes, read.asked_s, read.started_s, self._clock.now, n_files, 1)
         read.done.succeed()
 
     def _factor(self) -> float:
@@ -295,13 +284,13 @@ class FileClient:
             if flow is not None:
                 rate = self._server.rate_bytes_per_s(flow)
                 left_s = self._server.remaining_bytes(flow) / rate if rate else 0.0
-            elif isinstance(operation, _Put):
-                left_s = operation.begins_s - now_s + operation.n_bytes / bytes_per_s
+            elif isinstance(operation, PutGroup):
+                left_s = operation.begins_s - now_s + operation.batch.chunk_bytes / bytes_per_s
             else:
                 n_bytes = operation.misses * operation.chunk_bytes
                 rate = min(operation.threads * self._read_bytes_per_s, self._mount_bytes_per_s)
                 left_s = operation.begins_s - now_s + n_bytes / rate
-            threads = operation.threads if isinstance(operation, _Read) else 1
+            threads = operation.threads if isinstance(operation, _Read) else operation.count
             ends += [left_s] * threads
         ends.sort()
         rounds, turn = divmod(self._queued_files, len(ends))
@@ -313,7 +302,7 @@ class FileClient:
 
     def _put_bytes_per_s(self) -> float:
         for operation in self._running:
-            if isinstance(operation, _Put) and operation.flow is not None:
+            if isinstance(operation, PutGroup) and operation.flow is not None:
                 rate = self._server.rate_bytes_per_s(operation.flow)
                 if rate:
                     return rate
@@ -321,6 +310,10 @@ class FileClient:
 
     def _queued_bytes(self) -> int:
         """Sum the bytes waiting for a thread; a read that waits counts as its files."""
-        running = sum([put.n_bytes for put in self._running if isinstance(put, _Put)])
-        reads = [read for read in self._queue if isinstance(read, _Read)]
-        return self.backlog_bytes - running + sum([len(r.keys) * r.chunk_bytes for r in reads])
+        waiting = 0
+        for operation in self._queue:
+            if isinstance(operation, _Read):
+                waiting += len(operation.keys) * operation.chunk_bytes
+            else:
+                waiting += operation.left * operation.chunk_bytes
+        return waiting

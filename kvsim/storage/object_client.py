@@ -12,10 +12,12 @@ Left out: retries, and HEADs or reads that wait for the connector's event loop.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from math import exp
 from typing import TYPE_CHECKING
 
 from kvsim.storage.client import Starts, latency_factor, pipeline_fill_s
+from kvsim.storage.puts import PutBatch, PutGroup, Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,33 +27,6 @@ if TYPE_CHECKING:
     from kvsim.des import Clock, Link
     from kvsim.spec.storage import ObjectStorageSpec
     from kvsim.storage.client import Record
-
-
-class _Put:
-    """One chunk on its way to an object."""
-
-    __slots__ = ("asked_s", "client", "key", "n_bytes", "on_done", "started_s")
-
-    def __init__(
-        self,
-        client: ObjectClient,
-        key: int,
-        n_bytes: int,
-        on_done: Callable[[int], None],
-        asked_s: float,
-    ) -> None:
-        self.client = client
-        self.key = key
-        self.n_bytes = n_bytes
-        self.on_done = on_done
-        self.asked_s = asked_s
-        self.started_s = asked_s
-
-    def begin(self) -> None:
-        self.client._begin_put(self)
-
-    def end(self) -> None:
-        self.client._end_put(self)
 
 
 class _Read:
@@ -117,7 +92,8 @@ class ObjectClient:
         self._latency_by_load = spec.latency_by_load
         self._loads = 0
         self._moving = 0
-        self._queue: deque[_Put] = deque()
+        self._queue: deque[PutBatch] = deque()
+        self._turns = Turns()
         self._starts = Starts(clock, server)
         server.add_client(client, bytes_per_s=self._body_bytes_per_s, max_streams=self.connections)
 
@@ -141,44 +117,56 @@ class ObjectClient:
         warmup_s = warmup_extra_s(self._loads, self._warmup_first_s, self._warmup_loads)
         self._loads += 1
         read = _Read(self, n_objects, n_objects * chunk_bytes, done, now_s)
+        self._turns.close()
         self._starts.add(now_s + (latency_s + fill_s + warmup_s), read.begin)
         return done
 
-    def write(self, key: int, chunk_bytes: int, on_done: Callable[[int], None]) -> None:
-        """Queue one upload; the object is visible once it is complete."""
-        self.puts_in_flight += 1
-        self.backlog_bytes += chunk_bytes
-        put = _Put(self, key, chunk_bytes, on_done, self._clock.now)
-        if self._moving < self.uploads:
-            self._start_put(put)
-        else:
-            self._queue.append(put)
+    def write(
+        self, keys: Sequence[int], chunk_bytes: int, on_done: Callable[[Sequence[int]], None]
+    ) -> None:
+        """Queue uploads; an object is visible once it is complete."""
+        self.puts_in_flight += len(keys)
+        self.backlog_bytes += len(keys) * chunk_bytes
+        self._queue.append(PutBatch(keys, chunk_bytes, on_done, self._clock.now))
+        self._start_puts()
 
-    def _start_put(self, put: _Put) -> None:
-        self._moving += 1
-        put.started_s = now_s = self._clock.now
-        round_trips = 3 if put.n_bytes > self._part_bytes else 1
-        latency_s = round_trips * self._write_first_byte_s * self._factor()
-        self._starts.add(now_s + latency_s, put.begin)
+    def _start_puts(self) -> None:
+        now_s = self._clock.now
+        while self._queue and self._moving < self.uploads:
+            batch = self._queue[0]
+            n = min(self.uploads - self._moving, batch.left)
+            self._moving += n
+            round_trips = 3 if batch.chunk_bytes > self._part_bytes else 1
+            begins_s = now_s + round_trips * self._write_first_byte_s * self._factor()
+            group = self._turns.take(batch, n, now_s, begins_s)
+            if group is not None:
+                self._starts.add(begins_s, partial(self._begin_puts, group))
+            if not batch.left:
+                self._queue.popleft()
 
-    def _begin_put(self, put: _Put) -> None:
+    def _begin_puts(self, group: PutGroup) -> None:
+        self._turns.close()
+        n_bytes = group.batch.chunk_bytes
         self._server.start(
-            put.n_bytes,
+            n_bytes,
             client=self._client,
             kind="write",
-            streams=max(-(-put.n_bytes // self._part_bytes), 1),
+            streams=max(-(-n_bytes // self._part_bytes), 1),
             per_stream_bytes_per_s=self._write_bytes_per_s,
-            on_done=put.end,
+            on_done=partial(self._end_puts, group),
+            count=group.count,
         )
 
-    def _end_put(self, put: _Put) -> None:
-        self._moving -= 1
-        self.puts_in_flight -= 1
-        self.backlog_bytes -= put.n_bytes
+    def _end_puts(self, group: PutGroup) -> None:
+        batch, count = group.batch, group.count
+        self._moving -= count
+        self.puts_in_flight -= count
+        self.backlog_bytes -= count * batch.chunk_bytes
         if self._queue:
-            self._start_put(self._queue.popleft())
-        self._record("write", put.n_bytes, put.asked_s, put.started_s, self._clock.now, 1)
-        put.on_done(put.key)
+            self._start_puts()
+        now_s = self._clock.now
+        self._record("write", batch.chunk_bytes, batch.asked_s, group.started_s, now_s, 1, count)
+        batch.on_done(group.keys)
 
     def _begin_read(self, read: _Read) -> None:
         self._server.start(
@@ -192,7 +180,7 @@ class ObjectClient:
 
     def _end_read(self, read: _Read) -> None:
         now_s = self._clock.now
-        self._record("read", read.n_bytes, read.asked_s, read.asked_s, now_s, read.n_objects)
+        self._record("read", read.n_bytes, read.asked_s, read.asked_s, now_s, read.n_objects, 1)
         read.done.succeed()
 
     def _factor(self) -> float:

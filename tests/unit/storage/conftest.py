@@ -59,7 +59,7 @@ class World:
                 self.server,
                 client=i,
                 num_cpus=16,
-                record=lambda *row: self.rows.append(row),
+                record=lambda *row: self.rows.extend([row[:-1]] * row[-1]),
             )
             for i in range(num_clients)
         ]
@@ -67,10 +67,11 @@ class World:
         assert isinstance(self.client, FileClient | ObjectClient)
 
     def write(self, *keys: int, client: int = 0, n_bytes: int = CHUNK) -> None:
-        for key in keys:
-            self.clients[client].write(
-                key, n_bytes, lambda key: self.put_ends.append((key, self.clock.now))
-            )
+        self.clients[client].write(
+            keys,
+            n_bytes,
+            lambda done: self.put_ends.extend((key, self.clock.now) for key in done),
+        )
 
     def read_s(self, n_chunks: int, *, client: int = 0, first: int = 0) -> float:
         """Load chunks now, let time pass until they are here, and return how long it took."""

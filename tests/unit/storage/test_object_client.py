@@ -44,9 +44,9 @@ def test_uploads_take_turns(object_world: Make) -> None:
     ("n_chunks", "load_s"),
     [
         (1, 1.0 + 10.0),
-        (5, 1.0 + (10.0 - 2.0) + 10.0),
-        (10, 1.0 + (10.0 - 1.0) + 10.0),
-        (30, 1.0 + (10.0 - 1.0) + 30.0),  # ten connections
+        (5, 1.0 + 0.4 + 10.0),
+        (10, 1.0 + 0.9 + 10.0),
+        (30, 1.0 + 0.9 + 30.0),  # ten connections
     ],
 )
 def test_a_lone_load(object_world: Make, n_chunks: int, load_s: float) -> None:
