@@ -28,13 +28,14 @@ PRESETS = {
     )
 }
 AS_IS = "as in the scenario"
+PLAIN = {"displayModeBar": False}
+# Inputs of the form: label and least value.
 FIELDS: dict[str, tuple[str, Any]] = {
     "user_history_prompt": ("user context, tokens", 0),
     "num_users": ("users", 1),
     "qps": ("questions per second", 0.1),
     "time": ("time, s", 10.0),
 }
-"""Inputs of the form: label and least value."""
 
 
 @st.cache_data(show_spinner="Simulating ...", max_entries=32)
@@ -108,11 +109,15 @@ def main() -> None:
         st.error(str(error))
         return
     headline(summary, wall_s)
-    st.plotly_chart(run_figures.tokens_bar(summary), width="stretch")
+    st.plotly_chart(run_figures.tokens_bar(summary), width="stretch", config=PLAIN)
     left, right = st.columns(2)
-    left.plotly_chart(run_figures.ttft_over_time(frames["requests"]), width="stretch")
-    right.plotly_chart(run_figures.ttft_distribution(frames["requests"]), width="stretch")
-    left.plotly_chart(run_figures.sessions_over_time(frames["sessions"]), width="stretch")
+    left.plotly_chart(run_figures.ttft_over_time(frames["requests"]), width="stretch", config=PLAIN)
+    right.plotly_chart(
+        run_figures.ttft_distribution(frames["requests"]), width="stretch", config=PLAIN
+    )
+    left.plotly_chart(
+        run_figures.sessions_over_time(frames["sessions"]), width="stretch", config=PLAIN
+    )
     right.subheader("Tiers")
     right.dataframe(frames["tiers"], hide_index=True)
     st.subheader("The same on the command line")

@@ -11,7 +11,7 @@ from kvsim.spec.storage import FileStorageSpec, ObjectStorageSpec
 from kvsim.storage import StorageClient, make_client, make_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 CHUNK_BYTES = 36 * 2**20
 ASSUMED = {"*": {"kind": "assumed", "how": "benchmark"}}
@@ -52,7 +52,7 @@ def run(
     rows: list[tuple[object, ...]] = []
     clients = [
         make_client(
-            spec, clock, server, client=i, num_cpus=16, record=lambda *row: rows.append(row)
+            spec, clock, server, client=i, num_cpus=16, record=lambda *row: rows.extend([row] * row[-1])
         )
         for i in range(instances)
     ]
@@ -68,8 +68,8 @@ def bursts(per_burst: int, gap_s: float, count: int) -> Callable[[Clock, list[St
     def start(clock: Clock, clients: list[StorageClient]) -> int:
         def store(index: int) -> None:
             client = clients[index % len(clients)]
-            for chunk in range(per_burst):
-                client.write(index * per_burst + chunk, CHUNK_BYTES, _ignore)
+            first = index * per_burst
+            client.write(range(first, first + per_burst), CHUNK_BYTES, _ignore)
             if index + 1 < count:
                 clock.call_at((index + 1) * gap_s, lambda: store(index + 1))
 
@@ -94,7 +94,7 @@ def loads(n_chunks: int, count: int) -> Callable[[Clock, list[StorageClient]], i
     return start
 
 
-def _ignore(key: int) -> None:
+def _ignore(keys: Sequence[int]) -> None:
     pass
 
 

@@ -26,9 +26,11 @@ from kvsim.errors import ConfigError
 from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.result import RunResult, load_remote_keys
 from kvsim.routing.routers import make_router
-from kvsim.spec import Scenario, block_bytes, kv_pool_blocks, load_scenario, step_limits
+from kvsim.spec import MultiRoundQaSpec, Scenario, block_bytes, kv_pool_blocks, load_scenario, step_limits
 from kvsim.storage import make_client, make_server
 from kvsim.workload.multi_round_qa import MultiRoundQa
+from kvsim.workload.source import make_replay
+from kvsim.workload.trace_replay import TraceReplay
 
 
 def simulate(scenario: Scenario, *, coalesce: bool = True) -> RunResult:
@@ -76,14 +78,7 @@ class World:
         ]
         for engine in self.engines:
             self.front_end.connect(engine)
-        self.driver = MultiRoundQa(
-            scenario.workload,
-            self.clock,
-            self.front_end.submit,
-            seed=scenario.seed,
-            coalesce=coalesce,
-            on_live_sessions=self.recorder.live_sessions,
-        )
+        self.driver = self._make_driver(coalesce=coalesce)
 
     def run(self) -> None:
         """Let time pass until the client has seen its last answer."""
@@ -101,13 +96,38 @@ class World:
             self.scenario,
             self.recorder,
             self._tier_rows(),
-            sorted(key_parts(key) for key in self.remote.keys) if self.remote is not None else (),
+            map(key_parts, self.remote.keys) if self.remote is not None else (),
             start_s=start_s,
             end_s=end_s,
             events=self.clock.num_events,
             wall_s=time.perf_counter() - begun_s,
             died=any(engine.is_dead for engine in self.engines),
         )
+
+    def _make_driver(self, *, coalesce: bool) -> MultiRoundQa | TraceReplay:
+        scenario, work = self.scenario, self.scenario.workload
+        if isinstance(work, MultiRoundQaSpec):
+            return MultiRoundQa(
+                work,
+                self.clock,
+                self.front_end.submit,
+                seed=scenario.seed,
+                coalesce=coalesce,
+                on_live_sessions=self.recorder.live_sessions,
+            )
+        replay = make_replay(
+            work,
+            self.clock,
+            self.front_end.submit,
+            seed=scenario.seed,
+            on_live_sessions=self.recorder.live_sessions,
+        )
+        offload = scenario.offload
+        replay.check(
+            max_model_len=scenario.max_model_len,
+            chunk_tokens=None if offload.connector == "none" else offload.chunk_tokens,
+        )
+        return replay
 
     def _make_engine(self, index: int, *, coalesce: bool) -> Engine:
         scenario = self.scenario
@@ -229,6 +249,7 @@ def _record_remote(
     started_s: float,
     finished_s: float,
     objects: int,
+    count: int,
 ) -> None:
     recorder.transfer(
         instance,
@@ -239,6 +260,7 @@ def _record_remote(
         asked_s,
         started_s,
         finished_s,
+        count,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from kvsim.spec import Scenario
+from kvsim.spec.offload import EvictionName
+from kvsim.spec.scenario import RouterName
 
 GIB = 1 << 30
 
@@ -26,7 +28,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         "gpu": draw(st.sampled_from(["h100-sxm-80gb", "a100-40gb"])),
         "host": draw(st.sampled_from(["xeon-pcie5", "epyc-pcie4"])),
         "instances": draw(st.integers(1, 3)),
-        "router": draw(st.sampled_from(["round_robin", "random", "least_loaded", "session"])),
+        "router": draw(st.sampled_from(get_args(RouterName))),
         "seed": draw(st.integers(0, 3)),
         "engine": {
             "num_gpu_blocks": longest // 16 + draw(st.integers(20, 700)),
@@ -55,7 +57,100 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "min_retrieve_tokens": draw(st.sampled_from([0, 600])),
             "cpu": {
                 "capacity": draw(st.sampled_from([0, 12 * 36 << 20, 2 * GIB, 50 * GIB])),
-                "eviction": draw(st.sampled_from(["lru", "fifo", "lfu", "mru"])),
+                "eviction": draw(st.sampled_from(get_args(EvictionName))),
+            },
+        }
+        if remote is not None:
+            content["offload"]["remote"] = {"profile": remote}
+    return Scenario.from_dict(content)
+
+
+def small_lengths(median: int, most: int) -> dict[str, Any]:
+    return {"median": median, "sigma": 0.7, "least": 1, "most": most}
+
+
+@st.composite
+def made_up_workloads(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw agents, questions or chats, few and short."""
+    kind = draw(st.sampled_from(["agentic", "rag", "chat"]))
+    workload: dict[str, Any] = {
+        "kind": kind,
+        "mode": draw(st.sampled_from(["open", "closed"])),
+        "arrivals": draw(
+            st.sampled_from(
+                [
+                    {"kind": "poisson", "rate": 0.8},
+                    {"kind": "gamma", "rate": 2, "cv": 3},
+                    {"kind": "markov", "rate": 1, "burst_factor": 8, "burst": 1, "calm": 5},
+                    {"kind": "diurnal", "rate": 1, "amplitude": 0.9, "period": 10},
+                ]
+            )
+        ),
+        "duration": 8,
+        "hash_tokens": draw(st.sampled_from([16, 256])),
+        "answers": draw(st.sampled_from(["returned", "private"])),
+        "shared_prompt": draw(st.sampled_from([200, 600])),
+        "answer": small_lengths(40, 200),
+    }
+    if kind == "rag":
+        workload |= {
+            "documents": 4,
+            "document": small_lengths(600, 1_500),
+            "documents_per_prompt": draw(st.integers(1, 2)),
+            "question": small_lengths(50, 200),
+        }
+    elif kind == "chat":
+        workload |= {
+            "rounds_mean": 2,
+            "first_prompt": small_lengths(300, 900),
+            "question": small_lengths(100, 300),
+            "pause": {"median": 2, "sigma": 1, "most": 10},
+            "max_prompt": 3_500,
+        }
+    else:
+        workload |= {
+            "turns": small_lengths(3, 6),
+            "first_prompt": small_lengths(700, 1_500),
+            "growth": small_lengths(200, 500),
+            "tool_pause": {"median": 1, "sigma": 1, "least": 0.1, "most": 3},
+            "user_pause": {"median": 5, "sigma": 1, "most": 20},
+            "rewrite_chance": 0.3,
+            "rewrite_keeps": 400,
+            "max_prompt": 3_500,
+        }
+    return workload
+
+
+@st.composite
+def replayed_scenarios(
+    draw: st.DrawFn, workloads: st.SearchStrategy[dict[str, Any]] | None = None
+) -> Scenario:
+    """Draw a small system under a replayed or made-up workload."""
+    workload = draw(workloads if workloads is not None else made_up_workloads())
+    remote = draw(st.sampled_from([None, "ontap-pnfs-rdma", "storagegrid-s3"]))
+    content: dict[str, Any] = {
+        "name": "drawn",
+        "model": "qwen3-8b",
+        "gpu": "a100-40gb",
+        "host": "xeon-pcie5",
+        "instances": draw(st.integers(1, 3)),
+        "router": draw(st.sampled_from(get_args(RouterName))),
+        "seed": draw(st.integers(0, 3)),
+        "engine": {
+            "num_gpu_blocks": 4_096 // 16 + draw(st.integers(20, 700)),
+            "max_num_batched_tokens": draw(st.sampled_from([512, 2_048])),
+            "max_num_seqs": draw(st.sampled_from([3, 48])),
+            "max_model_len": 4_096,
+        },
+        "workload": workload,
+    }
+    if draw(st.booleans()):
+        content["offload"] = {
+            "connector": "lmcache_inproc",
+            "save_decode_cache": draw(st.booleans()),
+            "cpu": {
+                "capacity": draw(st.sampled_from([20 * 36 << 20, 2 * GIB])),
+                "eviction": draw(st.sampled_from(get_args(EvictionName))),
             },
         }
         if remote is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import strategies as st
 
 from kvsim.workload.traces.build import TraceBuilder
@@ -50,3 +52,27 @@ def common_tokens(first: list[int], second: list[int], *, partial: bool) -> int:
     if partial and first == second:
         return count
     return count // GRAIN * GRAIN
+
+
+@st.composite
+def hashed_prompts(draw: st.DrawFn, max_size: int = 12) -> list[dict[str, Any]]:
+    """Draw rows in Mooncake's format, with 256-token hash ids that depend on what is before."""
+    ids: dict[tuple[int, ...], int] = {}
+    rows: list[dict[str, Any]] = []
+    now_ms = 0
+    for prompt in draw(texts(max_size)):
+        cut = draw(st.integers(0, 255))
+        hashes = [
+            ids.setdefault((*prompt[:end], -cut if end == len(prompt) else 0), len(ids))
+            for end in range(1, len(prompt) + 1)
+        ]
+        rows.append(
+            {
+                "timestamp": now_ms,
+                "input_length": 256 * len(prompt) - cut,
+                "output_length": draw(st.integers(1, 300)),
+                "hash_ids": hashes,
+            }
+        )
+        now_ms += draw(st.integers(0, 4_000))
+    return rows

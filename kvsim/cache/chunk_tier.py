@@ -11,11 +11,12 @@ keys (`policies`), or extents of them (`extents`), which is the same for LRU and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from kvsim.cache.extents import ExtentOrder
 from kvsim.cache.key_order import KeyOrder
-from kvsim.cache.keys import Keys
+from kvsim.cache.keys import Keys, num_keys
 from kvsim.cache.policies import EvictionName, make_policy
 
 
@@ -46,7 +47,7 @@ class ChunkTier:
         self.evicted_chunks = 0
         self._order = order
         self._pins: dict[int, Keys] = {}  # by request
-        self._held: dict[int, int] = {}  # puts that read a resident chunk
+        self._held: set[int] = set()  # resident chunks that a put reads
         self._spare: dict[int, int] = {}  # second copies that only a put holds
 
     @property
@@ -72,7 +73,10 @@ class ChunkTier:
         free = self.capacity_chunks - self.used_chunks
         if n <= free:
             return n
-        return min(n, free + len(self._order) - len(self._busy()))
+        may_leave = len(self._order) - len(self._held)
+        if self._pins and n > free + may_leave - sum(map(num_keys, self._pins.values())):
+            may_leave = len(self._order) - len(self._busy())  # pins overlap
+        return min(n, free + may_leave)
 
     def allocate(self, n: int) -> None:
         """Take memory for `n` chunks, evicting as needed; `can_allocate` allows it."""
@@ -95,22 +99,25 @@ class ChunkTier:
         for run in keys:
             known = self._order.insert(run)
             if held:
-                self._held.update(
-                    dict.fromkeys(run if not known else set(run).difference(known), 1)
-                )
+                self._held.update(run if not known else set(run).difference(known))
                 for key in known:
                     self._spare[key] = self._spare.get(key, 0) + 1
             else:
                 self.used_chunks -= len(known)
 
-    def release(self, key: int) -> None:
-        """End one put's hold of a chunk."""
-        holder = self._spare if key in self._spare else self._held
-        holder[key] -= 1
-        if not holder[key]:
-            del holder[key]
-        if holder is self._spare:
-            self.used_chunks -= 1
+    def release(self, keys: Sequence[int]) -> None:
+        """End one put's hold of each chunk."""
+        if not self._spare:
+            self._held.difference_update(keys)
+            return
+        for key in keys:
+            spares = self._spare.pop(key, 0)
+            if spares:
+                self.used_chunks -= 1
+            else:
+                self._held.discard(key)
+            if spares > 1:
+                self._spare[key] = spares - 1
 
     @property
     def busy_chunks(self) -> int:
@@ -119,7 +126,9 @@ class ChunkTier:
 
     def _busy(self) -> set[int]:
         """Name the resident chunks that may not leave; few requests pin at a time."""
-        return set(self._held).union(*(run for keys in self._pins.values() for run in keys))
+        if not self._pins:
+            return self._held
+        return self._held.union(*(run for keys in self._pins.values() for run in keys))
 
 
 def make_chunk_tier(capacity_chunks: int, eviction: EvictionName, *, extents: bool) -> ChunkTier:

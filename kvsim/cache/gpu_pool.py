@@ -119,7 +119,7 @@ class GpuPool:
         holding = self._held[request_id]
         lacking = -(-num_tokens // self.block_tokens) - holding.total
         if lacking > 0:
-            if lacking > self.free_blocks:
+            if lacking > self._blank + self._idle:
                 return False
             self._take(lacking)
             holding.total += lacking
@@ -196,9 +196,11 @@ class GpuPool:
         return touched
 
     def _take(self, num_blocks: int) -> None:
-        blank = min(num_blocks, self._blank)
-        self._blank -= blank
-        num_blocks -= blank
+        if num_blocks <= self._blank:
+            self._blank -= num_blocks
+            return
+        num_blocks -= self._blank
+        self._blank = 0
         while num_blocks > 0:
             run = self._list.next
             dropped = min(num_blocks, run.hi - run.lo)

@@ -22,6 +22,8 @@ _INDEX_BITS = 24
 
 def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int, int]]:
     """Cut the units `[lo, hi)` of a prompt by owning node: `(node, lo, hi)` in order."""
+    if len(path) > 1 and path[-2][1] <= lo * unit_tokens < hi * unit_tokens:
+        return [(path[-1][0], lo, hi)]  # most calls ask for the end of a prompt
     cut: list[tuple[int, int, int]] = []
     for node, end_token in path:
         end = min(end_token // unit_tokens, hi)
@@ -50,12 +52,16 @@ def num_keys(keys: Keys) -> int:
 def cut(keys: Keys, lo: int, hi: int) -> Keys:
     """Take the keys number `lo` to `hi - 1`."""
     taken: Keys = []
+    if lo >= hi:
+        return taken
     for run in keys:
-        part = run[max(lo, 0) : max(hi, 0)]
-        if part:
-            taken.append(part)
-        lo -= len(run)
-        hi -= len(run)
+        length = len(run)
+        if lo < length:
+            taken.append(run if lo <= 0 and hi >= length else run[max(lo, 0) : hi])
+        lo -= length
+        hi -= length
+        if hi <= 0:
+            break
     return taken
 
 

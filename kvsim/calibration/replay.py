@@ -18,9 +18,10 @@ from kvsim.calibration.readers.run_folder import Arrival, MeasuredRun, arrivals,
 from kvsim.des.clock import Clock
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.sequence import Sequence, Step
+from kvsim.errors import ConfigError
 from kvsim.metrics.recorder import Recorder
 from kvsim.simulate import make_lmcache, make_scheduler, remote_start
-from kvsim.spec import Scenario
+from kvsim.spec import MultiRoundQaSpec, Scenario
 from kvsim.storage import make_server
 from kvsim.workload.multi_round_qa import prompt_path
 from kvsim.workload.request import Request
@@ -59,6 +60,11 @@ class _Replayer:
         self._clock = Clock()
         self._events = run.events
         self._arrivals = deque(enumerate(arrivals(run)))
+        if not isinstance(scenario.workload, MultiRoundQaSpec):
+            raise ConfigError(
+                f"workload.kind: a recorded run is replayed with multi_round_qa, not with "
+                f"{scenario.workload.kind}"
+            )
         self._workload = scenario.workload
         remote, server = None, None
         if scenario.offload.connector != "none" and scenario.offload.remote is not None:
@@ -118,5 +124,4 @@ def _move(lmcache: LmcacheInproc, step: Step) -> None:
         lmcache.release_pins(sequence)
     for sequence in step.stores:
         lmcache.store(lmcache.allocate_store(lmcache.to_store(sequence)))
-    for sequence in step.sampled:
-        lmcache.end_prefill(sequence)
+    lmcache.end_prefill(step.sampled)

@@ -11,12 +11,14 @@ import typer
 from typer.exceptions import TyperException
 
 from kvsim import __version__
+from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
 from kvsim.cli.profiles import profiles
 from kvsim.cli.replay import replay
 from kvsim.cli.report import report
 from kvsim.cli.run import run
 from kvsim.cli.sweep import sweep
+from kvsim.cli.trace import app as trace_app
 from kvsim.errors import KvsimError, SimulationError
 
 app = typer.Typer(
@@ -25,8 +27,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, sweep, report, profiles, compare, replay):
+for command in (run, sweep, report, profiles, compare, replay, calibrate):
     app.command()(command)
+app.add_typer(trace_app)
 
 
 def _print_version(wanted: bool) -> None:

@@ -56,17 +56,9 @@ def read_scenario(
     return load_scenario(path, changes=changes, profiles=profiles)
 
 
-def writable_folder(folder: Path, *, option: str = "--out") -> Path:
+def writable_folder(folder: Path) -> Path:
     """Make the folder and prove that files can be written there, before any work is done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ConfigError(
-            f"{option} {folder}: cannot write there ({reason}); name a folder you may write to"
-        ) from error
+    _check_writable(folder, named=folder)
     return folder
 
 
@@ -75,8 +67,20 @@ def run_folder(folder: Path) -> Path:
     earlier = (folder / "manifest.json").is_file()
     if folder.exists() and not (folder.is_dir() and (earlier or not any(folder.iterdir()))):
         raise ConfigError(f"--out {folder}: is there already and no saved run; name a new folder")
-    writable_folder(folder.resolve().parent)
+    _check_writable(folder.resolve().parent, named=folder)
     return folder
+
+
+def _check_writable(folder: Path, *, named: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"--out {named}: cannot write there ({reason}); name a folder you may write to"
+        ) from error
 
 
 def existing_folder(folder: Path, what: str) -> Path:

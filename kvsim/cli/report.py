@@ -91,19 +91,19 @@ def _print_figures(frame: "pd.DataFrame") -> None:
 
     several = frame["seed"].nunique() > 1
     table = plain_table("largest gains over the sweep, %")
-    table.add_column("figure")
-    for heading in ("published", "simulated", *(["range"] if several else []), "at", "band"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
+    table.add_column("figure", no_wrap=True)
+    simulated = "simulated (range)" if several else "simulated"
+    for heading in ("published", simulated, "at", "band"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("fits")
     for each in compare_figures(frame):
-        ends = (f"{signed(each.lowest)} \u2026 {signed(each.highest)}",) if several else ()
+        ends = f" ({signed(each.lowest)} \u2026 {signed(each.highest)})" if several else ""
         table.add_row(
             each.figure.short_name,
             signed(each.figure.published),
-            signed(each.median),
-            *ends,
-            each.context_words,
-            each.figure.band_words,
-            "[green]consistent[/]" if each.consistent else "[red]outside[/]",
+            signed(each.median) + ends,
+            each.context_words.split()[0],
+            each.figure.band_words.replace(" %", ""),
+            "[green]yes[/]" if each.consistent else "[red]no[/]",
         )
     Console().print(table)

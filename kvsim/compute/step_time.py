@@ -14,7 +14,7 @@ and the wave effect of split-KV attention (up to 23 % of the context term at bat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from kvsim.spec import EngineSpec, GpuSpec, ModelSpec
 
@@ -73,13 +73,13 @@ class StepTime:
             return context_tokens * self._context_s + seen * self._window_context_s
         return context_tokens * self._context_s
 
-    def decode_line(self, decodes: int) -> Callable[[int], float]:
-        """Give the time of a step of `decodes` decodes only, as a function of their context."""
+    def decodes_s(self, decodes: int, contexts: Iterable[int]) -> list[float]:
+        """Give the times of steps of `decodes` decodes only, one for each sum of contexts."""
         base_s = self.base_s(decodes)
         if self._window:
-            return lambda context_tokens: base_s + self.context_s(decodes, context_tokens)
+            return [base_s + self.context_s(decodes, tokens) for tokens in contexts]
         slope_s = self._context_s
-        return lambda context_tokens: base_s + context_tokens * slope_s
+        return [base_s + tokens * slope_s for tokens in contexts]
 
     def chunk_s(self, before: int, tokens: int) -> float:
         """Give the attention time of one prefill chunk."""

@@ -103,9 +103,9 @@ class _Share:
 
 
 class Flow:
-    """One transfer in flight."""
+    """One transfer in flight, or `count` equal ones that move as one."""
 
-    __slots__ = ("end_mark", "n_bytes", "number", "on_done", "share", "streams")
+    __slots__ = ("count", "end_mark", "n_bytes", "number", "on_done", "share", "streams")
 
     def __init__(
         self,
@@ -113,12 +113,14 @@ class Flow:
         number: int,
         n_bytes: int,
         streams: int,
+        count: int,
         end_mark: float,
         on_done: Callable[[], None],
     ) -> None:
         self.share = share
         self.number = number
         self.n_bytes = n_bytes
+        self.count = count
         self.streams = streams
         self.end_mark = end_mark
         self.on_done = on_done
@@ -176,8 +178,12 @@ class Link:
         streams: int,
         per_stream_bytes_per_s: float,
         on_done: Callable[[], None],
+        count: int = 1,
     ) -> Flow:
-        """Begin to move bytes now; call `on_done` at the end, never before this returns."""
+        """Begin to move bytes now; call `on_done` at the end, never before this returns.
+
+        `count` transfers of so many bytes and streams each begin, and so end, together.
+        """
         assert streams > 0, "a flow without streams never ends"
         order = (client, kind, per_stream_bytes_per_s)
         share = self._shares.get(order)
@@ -186,11 +192,11 @@ class Link:
         self._touch(share)
         if not share.streams:
             insort(self._active, share, key=_order)
-        share.streams += streams
+        share.streams += streams * count
         self._num_flows = number = self._num_flows + 1
-        self.flows_in_flight += 1
+        self.flows_in_flight += count
         end_mark = share.mark + n_bytes / streams
-        flow = Flow(share, number, n_bytes, streams, end_mark, on_done)
+        flow = Flow(share, number, n_bytes, streams, count, end_mark, on_done)
         self._push(flow)
         return flow
 
@@ -202,7 +208,7 @@ class Link:
         share = flow.share
         self._touch(share)
         left = max(flow.end_mark - share.mark, 0.0) * flow.streams
-        share.streams += streams - flow.streams
+        share.streams += (streams - flow.streams) * flow.count
         flow.streams = streams
         flow.end_mark = share.mark + left / streams
         self._push(flow)
@@ -226,7 +232,7 @@ class Link:
         return self._utilisation
 
     def rate_bytes_per_s(self, flow: Flow) -> float:
-        """Return the rate at which a flow moves now."""
+        """Return the rate at which a flow moves now (one of `count`)."""
         if flow.end_mark == _FINISHED:
             return 0.0
         if self._changed:
@@ -234,7 +240,7 @@ class Link:
         return flow.share.bytes_per_s * flow.streams
 
     def remaining_bytes(self, flow: Flow) -> float:
-        """Return what a flow still has to move."""
+        """Return what a flow still has to move (one of `count`)."""
         if flow.end_mark == _FINISHED:
             return 0.0
         share = flow.share
@@ -339,7 +345,7 @@ class Link:
                 entry_mark, _, flow = heappop(heap)
                 if entry_mark == flow.end_mark:
                     flow.end_mark = _FINISHED
-                    share.streams -= flow.streams
+                    share.streams -= flow.streams * flow.count
                     ended.append(flow)
             share.stale = True
             share.client.changed = True
@@ -353,10 +359,10 @@ class Link:
             ended.sort(key=_number)
         for flow in ended:
             if flow.share.order[1] == "read":
-                self.read_bytes_moved += flow.n_bytes
+                self.read_bytes_moved += flow.n_bytes * flow.count
             else:
-                self.write_bytes_moved += flow.n_bytes
-        self.flows_in_flight -= len(ended)
+                self.write_bytes_moved += flow.n_bytes * flow.count
+            self.flows_in_flight -= flow.count
         self.together([flow.on_done for flow in ended])
 
 

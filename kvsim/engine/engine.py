@@ -29,6 +29,7 @@ from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import PLAN, Clock
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
+from kvsim.engine.decode_run import decode_times
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Load, Sequence, Step
@@ -80,12 +81,13 @@ class Engine:
         self._inbox: list[Sequence] = []
         self._in_flight: deque[Step] = deque()
         self._gpu_free_s = 0.0
-        self._gate: simpy.Event | None = None
+        self._alarm: simpy.Event | None = None  # what the loop waits for, unless in a pass
+        self._starts: list[float] = []  # of the passes of a run of decodes; empty while idle
         self._wakes_on_arrival = True
         self._rows = StepRows(recorder, index)
         self.usage = TierUsage(index, scheduler.pool, lmcache, block_bytes)
         if lmcache is not None:
-            lmcache.on_puts_eased = self._open_gate
+            lmcache.on_puts_eased = self._wake
         clock.process(self._run())
 
     @property
@@ -106,16 +108,21 @@ class Engine:
         sequence.request.engine_s = self.clock.now
         self._inbox.append(sequence)
         if self._wakes_on_arrival:
-            self._open_gate()
+            self._wake()
 
     def close(self) -> None:
         """Hand the last step row to the recorder."""
         self._rows.flush()
 
-    def _open_gate(self) -> None:
-        gate, self._gate = self._gate, None
-        if gate is not None:
-            gate.succeed()
+    def _wake(self) -> None:
+        """Go on: at once if idle, with the pass that begins next if in a run of decodes."""
+        alarm, self._alarm = self._alarm, None
+        if alarm is None:
+            return
+        when_s = self.clock.now
+        if self._starts:
+            when_s = self._starts[bisect_left(self._starts, when_s, 1)]
+        self.clock.ring(alarm, when_s, self._plan)
 
     def _run(self) -> Wait:
         scheduler = self.scheduler
@@ -125,9 +132,9 @@ class Engine:
                     scheduler.add(sequence)
                 self._inbox.clear()
             if not self._in_flight and not scheduler.has_requests:
-                self._gate = gate = self.clock.event()
-                yield gate
-                yield self.clock.at(self.clock.now, self._plan)
+                self._starts = []
+                self._alarm = alarm = self.clock.alarm()
+                yield alarm
                 continue
             runway = 0
             if self._coalesce and len(self._in_flight) == 1:
@@ -146,11 +153,11 @@ class Engine:
         now = start_s + step.host_s
         if not step.is_empty:
             load_s = store_s = 0.0
-            self._note_admissions(step, start_s)
+            if step.admitted:
+                self._note_admissions(step, start_s)
             if step.loads:
                 now += host.launch.load_prepare
-                yield clock.at(now, self._plan)
-                yield from self._load(step)
+                yield from self._load(step, now)
                 if self.is_dead:
                     return
                 load_s, now = clock.now - now, clock.now
@@ -159,13 +166,11 @@ class Engine:
                     self.lmcache.release_pins(sequence)
             now = self._launch(step, now, launch_factor, delay_s)
             if step.stores:
-                now = max(now, step.gpu_end_s)
-                yield clock.at(now, self._plan)
-                yield from self._store(step)
-                store_s, now = clock.now - now, clock.now
-            if self.lmcache is not None:
-                for sequence in step.sampled:
-                    self.lmcache.end_prefill(sequence)
+                begun_s = max(now, step.gpu_end_s)
+                now = yield from self._store(step, begun_s)
+                store_s = now - begun_s
+            if step.chunks and self.lmcache is not None:
+                self.lmcache.end_prefill(step.sampled)
             self._rows.add(step, start_s, load_s, store_s)
             self._in_flight.append(step)
             if len(self._in_flight) < 2 and self._in_flight[0].gpu_end_s >= now:
@@ -181,53 +186,37 @@ class Engine:
 
         If something comes in, take those that begin before it.
         """
-        clock, host, scheduler = self.clock, self._host, self.scheduler
+        clock, scheduler = self.clock, self.scheduler
         decodes = len(scheduler.running)
-        context_tokens = sum(sequence.num_computed for sequence in scheduler.running)
-        first_context = context_tokens
-        decode_s = self._step_time.decode_line(decodes)
-        schedule_s, update_s = host.schedule.decode, host.update
-        launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
-        _, delay_s = self._interference()
-        end_s = self._gpu_free_s
-        oldest_end_s = self._in_flight[0].gpu_end_s
-        now = clock.now
-        starts, ends = [now], []
-        for _ in range(runway):
-            now += schedule_s
-            end_s = max(end_s, now + graph_start_s) + (decode_s(context_tokens) + delay_s)
-            now = max(now + launch_s, oldest_end_s) + update_s
-            oldest_end_s = end_s
-            context_tokens += decodes
-            starts.append(now)
-            ends.append(end_s)
+        context_tokens = sum([sequence.num_computed for sequence in scheduler.running])
+        starts, ends = decode_times(
+            self._step_time,
+            self._host,
+            now_s=clock.now,
+            gpu_end_s=self._gpu_free_s,
+            delay_s=self._interference()[1],
+            num_steps=runway,
+            decodes=decodes,
+            context_tokens=context_tokens,
+        )
         self._wakes_on_arrival = not scheduler.waiting and decodes < scheduler.max_num_seqs
-        if self._wakes_on_arrival and self._inbox:
-            raise AssertionError("an arrival was not read")
-        self._gate = gate = clock.event()
-        clock.call_at(now, lambda: self._close_run(gate), self._plan)
-        yield gate
+        self._starts = starts
+        self._alarm = alarm = clock.at(starts[runway], self._plan)
+        yield alarm
+        self._alarm = None
         self._wakes_on_arrival = True
-        done = runway
-        if clock.now < now:  # woken: the pass under way is never cut
-            done = bisect_left(starts, clock.now, 1)
-            yield clock.at(starts[done], self._plan)
+        done = runway if clock.now == starts[runway] else bisect_left(starts, clock.now)
         scheduler.advance(done)
         last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=ends[done - 1])
-        last.context_tokens = first_context + (done - 1) * decodes
+        last.context_tokens = context_tokens + (done - 1) * decodes
         self._gpu_free_s = last.gpu_end_s
         self._rows.add_run(
-            starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=first_context
+            starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=context_tokens
         )
         self._in_flight[0] = last
 
-    def _close_run(self, gate: simpy.Event) -> None:
-        if self._gate is gate:
-            self._open_gate()
-
     def _note_admissions(self, step: Step, now: float) -> None:
-        if step.admitted:
-            self.usage.note(self.clock.now)
+        self.usage.note(self.clock.now)
         by_request = {id(load.sequence): load for load in step.loads}
         for sequence in step.admitted:
             request = sequence.request
@@ -267,28 +256,28 @@ class Engine:
         step.gpu_end_s = self._gpu_free_s = max(max(self._gpu_free_s, now) + gpu_s, launched_s)
         return launched_s
 
-    def _load(self, step: Step) -> Wait:
-        """Bring the step's loads into the GPU, one after another; everybody waits."""
+    def _load(self, step: Step, now: float) -> Wait:
+        """Bring the step's loads into the GPU, one after another from `now` on; everybody waits."""
         assert self.lmcache is not None, "a load without a connector"
+        clock, copy = self.clock, self._host.load
         for load in step.loads:
-            asked_s = self.clock.now
-            loaded = True
+            asked_s = now
             if load.remote_chunks:
+                if now > clock.now:
+                    yield clock.at(now, self._plan)
                 loaded = yield from self._read_remote(load)
                 if self.is_dead:
                     return
-            if loaded:
-                num_chunks = load.cpu_chunks + load.remote_chunks
-                started_s = self.clock.now
-                copy = self._host.load
-                copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
-                yield self.clock.at(started_s + copy_s, self._plan)
-                self._record_copy(
-                    "read", num_chunks, asked_s if not load.remote_chunks else started_s, started_s
-                )
-                load.sequence.request.load_s += self.clock.now - asked_s
-            else:
-                self._fail(step, load.sequence)
+                now = clock.now
+                if not loaded:
+                    self._fail(step, load.sequence)
+                    continue
+            num_chunks = load.cpu_chunks + load.remote_chunks
+            copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
+            started_s, now = now, now + copy_s
+            yield clock.at(now, self._plan)
+            self._record_copy("read", num_chunks, started_s)
+            load.sequence.request.load_s += now - asked_s
 
     def _read_remote(self, load: Load) -> Generator[simpy.Event, object, bool]:
         lmcache, clock = self.lmcache, self.clock
@@ -305,8 +294,9 @@ class Engine:
                 return False
             yield clock.at(clock.now + _RESERVE_RETRY_S, self._plan)
         read = lmcache.client.read([*chain.from_iterable(load.remote_keys)], lmcache.chunk_bytes)
-        patience_s = lmcache.blocking_timeout_s(load)
-        yield read | clock.at(clock.now + patience_s, self._plan)
+        read_or_late = clock.at(clock.now + lmcache.blocking_timeout_s(load), self._plan)
+        read.callbacks.append(lambda _: clock.ring(read_or_late, clock.now))
+        yield read_or_late
         if not read.triggered:
             lmcache.give_back(load)
             return False
@@ -330,32 +320,34 @@ class Engine:
         for sequence in (*self.scheduler.running, *self.scheduler.waiting, *self._inbox):
             self._on_failed(sequence)
 
-    def _store(self, step: Step) -> Wait:
-        """Copy the chunks that this step completed to CPU memory; everybody waits."""
-        lmcache, clock = self.lmcache, self.clock
+    def _store(self, step: Step, now: float) -> Generator[simpy.Event, object, float]:
+        """Copy the chunks that this step completed to CPU memory, from `now` on; everybody waits.
+
+        Return when all is handed over; that may lie a little ahead.
+        """
+        lmcache, clock, copy = self.lmcache, self.clock, self._host.store
         assert lmcache is not None, "a store without a connector"
         for sequence in step.stores:
+            if now > clock.now:
+                yield clock.at(now, self._plan)
             keys = lmcache.allocate_store(lmcache.to_store(sequence))
             num_chunks = num_keys(keys)
             if not num_chunks:
                 continue
             factor = self._host.put_interference.store_copy if lmcache.disturbs_host else 1.0
-            copy = self._host.store
             copy_s = (copy.fixed + num_chunks * lmcache.chunk_bytes / copy.bandwidth) * factor
-            started_s = clock.now
-            yield clock.at(started_s + copy_s, self._plan)
-            self._record_copy("write", num_chunks, started_s, started_s)
+            started_s, now = now, now + copy_s
+            yield clock.at(now, self._plan)
+            self._record_copy("write", num_chunks, started_s)
             lmcache.store(keys)
-            if lmcache.handover_s:
-                yield clock.at(clock.now + lmcache.handover_s, self._plan)
+            now += lmcache.handover_s
+        return now
 
-    def _record_copy(
-        self, direction: str, num_chunks: int, asked_s: float, started_s: float
-    ) -> None:
+    def _record_copy(self, direction: str, num_chunks: int, started_s: float) -> None:
         assert self.lmcache is not None
         n_bytes = num_chunks * self.lmcache.chunk_bytes
         self._recorder.transfer(
-            self.index, "cpu", direction, n_bytes, num_chunks, asked_s, started_s, self.clock.now
+            self.index, "cpu", direction, n_bytes, num_chunks, started_s, started_s, self.clock.now
         )
 
     def _process(self, step: Step) -> None:

@@ -28,14 +28,16 @@ class Ledger:
             elsewhere = max(0, min(self._any.get(node, 0), hi) - max(start, had))
             request.recomputed_evicted_tokens += evicted
             request.recomputed_elsewhere_tokens += elsewhere
-        self._raise(request, instance, request.prompt_tokens)
+            self._raise(mine, node, hi)
 
     def finish(self, request: Request, instance: int) -> None:
         """Note that the instance has the answer too, but for its last token's KV."""
-        self._raise(request, instance, request.prompt_tokens + request.output_tokens - 1)
+        end = request.prompt_tokens + request.output_tokens - 1
+        for node, _, hi in spans(request.path, 1, request.prompt_tokens, end):
+            self._raise(self._marks[instance], node, hi)
 
-    def _raise(self, request: Request, instance: int, num_tokens: int) -> None:
-        mine = self._marks[instance]
-        for node, _, hi in spans(request.path, 1, 0, num_tokens):
-            mine[node] = max(mine.get(node, 0), hi)
-            self._any[node] = max(self._any.get(node, 0), hi)
+    def _raise(self, mine: dict[int, int], node: int, hi: int) -> None:
+        if hi > mine.get(node, 0):
+            mine[node] = hi
+            if hi > self._any.get(node, 0):
+                self._any[node] = hi

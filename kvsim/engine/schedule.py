@@ -101,7 +101,13 @@ class Scheduler:
             ):
                 # A decode inside a block: no block to get, none to hash.
                 budget -= 1
-                self._charge_decode(step, sequence, computed)
+                step.decodes += 1
+                step.context_tokens += computed
+                step.sampled.append(sequence)
+                sequence.placeholders += 1
+                sequence.num_computed = computed + 1
+                if computed + 1 >= sequence.store_at:
+                    step.stores.append(sequence)
                 continue
             n = min(sequence.num_tokens + sequence.placeholders - computed, budget)
             while not self.pool.grow(sequence.request_id, computed + n):
@@ -146,16 +152,6 @@ class Scheduler:
             budget -= n
             self._charge(step, sequence, n)
 
-    @staticmethod
-    def _charge_decode(step: Step, sequence: Sequence, before: int) -> None:
-        step.decodes += 1
-        step.context_tokens += before
-        sequence.num_computed = before + 1
-        sequence.placeholders += 1
-        step.sampled.append(sequence)
-        if before + 1 >= sequence.store_at:
-            step.stores.append(sequence)
-
     def _charge(self, step: Step, sequence: Sequence, n: int) -> None:
         before = sequence.num_computed
         computed = before + n
@@ -186,6 +182,7 @@ class Scheduler:
         finished: list[Sequence] = []
         for sequence in step.sampled:
             sequence.num_output += 1
+            sequence.num_tokens += 1
             sequence.placeholders -= 1
             if sequence.num_output < sequence.max_tokens:
                 continue
@@ -254,11 +251,11 @@ class Scheduler:
         for sequence in self.running:
             sequence.num_computed += steps
             sequence.num_output += steps
+            sequence.num_tokens += steps
             grown = self.pool.grow(sequence.request_id, sequence.num_computed)
             assert grown, "runway longer than the free blocks"
-            if (
-                self.prefix_caching
-            ):  # the newest token is known, but its KV belongs to the step in flight
+            if self.prefix_caching:
+                # The newest token is known, but its KV belongs to the step in flight.
                 self.pool.commit(sequence.request_id, sequence.path, sequence.num_tokens - 1)
 
 

@@ -17,7 +17,8 @@ NEVER = 1 << 60
 class Sequence:
     """The engine's view of a request: token counts as vLLM keeps them.
 
-    `num_computed` counts the tokens that steps scheduled so far cover; `placeholders` the sampled
+    `num_tokens` counts those whose text is known, the prompt and the answer so far (`num_output`);
+    `num_computed` the tokens that steps scheduled so far cover; `placeholders` the sampled
     tokens that are still in flight; `prefill_end` is what an admission has to compute before the
     next token (prompt and, after a preemption, the answer so far); `local_tokens` and
     `external_tokens` are what that admission found in the GPU and in the connector's tiers;
@@ -29,6 +30,7 @@ class Sequence:
     path: Path
     prompt_tokens: int
     max_tokens: int
+    num_tokens: int
     num_computed: int = 0
     num_output: int = 0
     placeholders: int = 0
@@ -42,13 +44,13 @@ class Sequence:
     def of(cls, request: Request) -> Sequence:
         """Start serving a request; the server knows its answer's length as `max_tokens` only."""
         return cls(
-            request, request.request_id, request.path, request.prompt_tokens, request.output_tokens
+            request,
+            request.request_id,
+            request.path,
+            request.prompt_tokens,
+            request.output_tokens,
+            num_tokens=request.prompt_tokens,
         )
-
-    @property
-    def num_tokens(self) -> int:
-        """Count the tokens whose text is known: the prompt and the answer so far."""
-        return self.prompt_tokens + self.num_output
 
 
 @dataclass(slots=True)

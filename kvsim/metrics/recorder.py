@@ -86,11 +86,11 @@ class Recorder:
         asked_s: float,
         started_s: float,
         finished_s: float,
+        count: int = 1,
     ) -> None:
-        """Add one finished movement between an instance and a tier."""
-        self.transfers.append(
-            (instance, tier, direction, n_bytes, objects, asked_s, started_s, finished_s)
-        )
+        """Add a finished movement between an instance and a tier, or several equal ones."""
+        row = (instance, tier, direction, n_bytes, objects, asked_s, started_s, finished_s)
+        self.transfers.extend((row,) * count)
 
     def live_sessions(self, time_s: float, live: int) -> None:
         """Note how many sessions are live from an instant on."""

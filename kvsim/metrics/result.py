@@ -72,11 +72,15 @@ class RunResult:
         died: bool,
     ) -> RunResult:
         """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept."""
+        launching_s = scenario.workload.time
+        if launching_s is None:
+            last_s = max((r.arrival_s for r in recorder.requests), default=start_s)
+            launching_s = last_s - start_s
         summary = summarise(
             recorder,
             start_s=start_s,
             end_s=end_s,
-            launching_s=scenario.workload.time,
+            launching_s=launching_s,
             events=events,
             died=died,
         )
@@ -93,7 +97,7 @@ class RunResult:
             scenario,
             manifest,
             summary,
-            partial(build_tables, recorder, tiers_rows, list(remote_keys)),
+            partial(build_tables, recorder, tiers_rows, remote_keys),
         )
 
     @cached_property

@@ -48,7 +48,7 @@ def qualitative_checks(frame: pd.DataFrame) -> list[Check]:
 
 def negative_controls(candidates: pd.DataFrame | None) -> list[Check]:
     """Check that what should break the match does: sticky sessions, and an H100."""
-    sticky = "with sticky sessions the S3 and pNFS gains over GPU + CPU are gone"
+    sticky = "with sticky sessions no S3 or pNFS figure over GPU + CPU is met"
     h100 = "on an H100 S3 adds about no speed to GPU + CPU (under 10 %)"
     if candidates is None:
         return [Check(statement, None, "not run (make reproduce)") for statement in (sticky, h100)]

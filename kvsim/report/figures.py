@@ -57,6 +57,13 @@ def median_over_seeds(frame: pd.DataFrame, x: str) -> pd.DataFrame:
     return medians.assign(stable=stable).reset_index()
 
 
+def source_shares(frame: pd.DataFrame, x: str) -> pd.DataFrame:
+    """Reduce the seeds to the mean share of each source, so that the shares still add up to one."""
+    tokens = with_first_computed(frame)
+    shares = tokens[list(SOURCES)].div(tokens["prompt_tokens"], axis="index")
+    return shares.groupby([tokens["setup"], tokens[x]], sort=False).mean().reset_index()
+
+
 def lines(frame: pd.DataFrame, metric: Metric, *, x: str, x_title: str) -> go.Figure:
     """Draw one metric over x for each set-up: median line, bars from least to most over seeds."""
     figure = go.Figure()
@@ -103,7 +110,7 @@ def lines(frame: pd.DataFrame, metric: Metric, *, x: str, x_title: str) -> go.Fi
 
 def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
     """Stack the shares of prompt tokens by where they came from, a panel a set-up."""
-    shares = with_first_computed(median_over_seeds(frame, x))
+    shares = source_shares(frame, x)
     setups = list(frame["setup"].unique())
     figure = make_subplots(
         rows=1,
@@ -118,7 +125,7 @@ def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
             own = style.FILE_STORE if column == "hit_tokens_remote" and setup == "pnfs" else colour
             figure.add_bar(
                 x=[short(value) for value in rows[x]],
-                y=100 * rows[column] / rows["prompt_tokens"],
+                y=100 * rows[column],
                 name=f"{name} (pNFS)" if own != colour else name,
                 legendgroup=column + own,
                 showlegend=_first_of_its_colour(column, setups, position),

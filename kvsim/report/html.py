@@ -36,6 +36,8 @@ th, td { text-align: left; padding: .42rem .7rem; border-bottom: 1px solid var(-
   vertical-align: top; }
 th { font-weight: 600; } td.num, th.num { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
+th.num { white-space: normal; }
+.good, .bad, .open { white-space: nowrap; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 .open { color: var(--open); } a { color: inherit; }
 .infolayer text, .cartesianlayer text { fill: var(--text) !important; }

@@ -57,7 +57,7 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
         title={
             "text": title,
             "x": 0,
-            "y": 0.965,
+            "y": 0.945,
             "yref": "container",
             "yanchor": "top",
             "pad": {"l": 12},
@@ -76,6 +76,7 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
             "yref": "container",
             "yanchor": "bottom",
             "title": None,
+            "traceorder": "normal",
         },
         hovermode="x unified",
     )

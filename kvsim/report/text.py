@@ -27,3 +27,15 @@ def signed(fraction: float, digits: int = 0) -> str:
 def short(tokens: float) -> str:
     """Write a context length the way people say it: 2.5k."""
     return f"{tokens / 1000:g}k" if tokens >= 1000 else f"{tokens:g}"
+
+
+def coefficient_text(value: float, unit: str) -> str:
+    """Write a coefficient of a calibration with a unit that fits its size."""
+    if unit == "s":
+        for size, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+            if abs(value) >= size:
+                return f"{value / size:.3g} {name}"
+        return f"{value / 1e-9:.3g} ns"
+    if unit == "B/s":
+        return f"{value / 1e9:.3g} GB/s"
+    return f"{value:.3g}" if unit in ("of peak", "factor") else f"{value:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""What the shared tier repairs, measured by what else would repair it."""
+"""What the shared tier repairs, beside what else would repair it."""
 
 from collections.abc import Iterator
 
@@ -19,26 +19,29 @@ NAMES = {
 }
 
 
-def repaired_share(cpu: float, changed: float, s3: float) -> float | None:
-    """Tell how much of S3's gain in speed a change brings; None where S3 gains under 5 %."""
-    gain = s3 - cpu
-    return (changed - cpu) / gain if gain > 0.05 * cpu else None
+def repaired_share(cpu: float, changed: float, healthy: float) -> float | None:
+    """Tell how much of the loss of GPU + CPU a change repairs; None where it is under 5 %."""
+    loss = healthy - cpu
+    return (changed - cpu) / loss if loss > 0.05 * healthy else None
 
 
-def what_if_rows(frame: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    """Lay out context, change, speed, TTFT, tokens computed again and share of S3's gain."""
-    medians = median_over_seeds(frame, CONTEXT).set_index([CONTEXT, "setup"])
+def what_if_rows(frame: pd.DataFrame, *, healthy_per_s: float) -> Iterator[tuple[str, ...]]:
+    """Lay out context, change, speed, TTFT, tokens computed again and repaired share of the loss.
+
+    `healthy_per_s` is the processing speed of a service that keeps up.
+    """
+    medians = median_over_seeds(frame, CONTEXT)
     for context in sorted(frame[CONTEXT].unique()):
-        speed = medians.loc[context]["finished_per_s"]
-        for setup, row in medians.loc[context].iterrows():
+        rows = medians[medians[CONTEXT] == context].to_dict("records")
+        cpu = next(row["finished_per_s"] for row in rows if row["setup"] == "cpu")
+        for row in rows:
             again = row["recomputed_elsewhere_tokens"] + row["recomputed_evicted_tokens"]
-            share = repaired_share(speed["cpu"], speed[setup], speed["s3"])
-            own = str(setup).startswith("cpu-")
+            share = repaired_share(cpu, row["finished_per_s"], healthy_per_s)
             yield (
                 short(context),
-                NAMES.get(str(setup), str(setup)),
+                NAMES.get(row["setup"], row["setup"]),
                 f"{row['finished_per_s']:.3f}",
                 f"{row['ttft_s_mean']:.2f}",
                 f"{again / row['prompt_tokens']:.1%}",
-                f"{share:.0%}" if own and share is not None else "",
+                "" if share is None or row["setup"] == "cpu" else f"{share:.0%}",
             )

@@ -1,8 +1,9 @@
 """Which instance serves the next request; each rule is named after its real counterpart.
 
-`round_robin` is production-stack's: the next instance in strict turn, in true arrival order. `least_loaded` is nginx's
-`least_conn`: fewest open streams, ties in turn. `session` is production-stack's consistent hash ring over the user id.
-`random` draws from its own stream of the run's seed.
+`round_robin` is production-stack's: the next instance in strict turn, in true arrival order.
+`least_loaded` is nginx's `least_conn`: fewest open streams, ties in turn. `session` is
+production-stack's consistent hash ring over the user id. `random` draws from its own stream of the
+run's seed.
 """
 
 from __future__ import annotations
@@ -81,11 +82,17 @@ class SessionSticky(RoundRobin):
 
     def __init__(self, instances: int) -> None:
         super().__init__(instances)
-        points = ((_ring_hash(f"instance-{i}-{p}"), i) for i in range(instances) for p in range(_POINTS_PER_INSTANCE))
+        points = (
+            (_ring_hash(f"instance-{i}-{p}"), i)
+            for i in range(instances)
+            for p in range(_POINTS_PER_INSTANCE)
+        )
         self._ring = sorted(points)
 
     def route(self, request: Request) -> int:
-        place = bisect(self._ring, (_ring_hash(str(request.session_id)), self._instances)) % len(self._ring)
+        place = bisect(self._ring, (_ring_hash(str(request.session_id)), self._instances)) % len(
+            self._ring
+        )
         return self._ring[place][1]
 
 

@@ -1,6 +1,7 @@
 """What to simulate: frozen descriptions, no behaviour beyond validation."""
 
 from kvsim.spec.base import Profile, Source, SourceKind, Spec
+from kvsim.spec.calibration import CalibrationSpec, Coefficient
 from kvsim.spec.changes import apply_changes, parse_assignment
 from kvsim.spec.engine import EngineSpec
 from kvsim.spec.gpu import GpuEfficiency, GpuSpec
@@ -38,6 +39,8 @@ from kvsim.spec.workload import MultiRoundQaSpec
 
 __all__ = [
     "PROFILE_KINDS",
+    "CalibrationSpec",
+    "Coefficient",
     "ConnectorName",
     "CopyCost",
     "CpuTierSpec",

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, overload
 from pydantic import TypeAdapter, ValidationError
 
 from kvsim.errors import ConfigError
+from kvsim.spec.calibration import CalibrationSpec
 from kvsim.spec.gpu import GpuSpec
 from kvsim.spec.hf_config import read_hf_config
 from kvsim.spec.host import HostSpec
@@ -21,6 +22,8 @@ from kvsim.spec.yamlfile import read_mapping
 
 ProfileKind = Literal["models", "gpus", "hosts", "storage"]
 PROFILE_KINDS: tuple[ProfileKind, ...] = ("models", "gpus", "hosts", "storage")
+CALIBRATED = "calibrated"
+"""Folder of calibrations beside those of the profiles."""
 AnyProfile: TypeAlias = ModelSpec | GpuSpec | HostSpec | FileStorageSpec | ObjectStorageSpec
 
 _TYPES: dict[ProfileKind, Any] = {
@@ -93,6 +96,23 @@ def find_profile(kind: ProfileKind, name: str, roots: Roots) -> AnyProfile:
             return _read(kind, file)
     known = list_profiles(kind, profiles=roots.profiles)
     raise ConfigError(f"no {_noun(kind)} profile {name!r}; {suggest(name, known)}")
+
+
+def find_calibration(name: str, roots: Roots) -> CalibrationSpec:
+    """Read the calibration that a scenario names, from calibrated/ of the profile folders."""
+    folders = [root / CALIBRATED for root in _folders(roots.profiles)]
+    files = [folder / f"{name}.yaml" for folder in folders]
+    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
+        given = Path(name).expanduser()
+        files = [roots.base / given, given] if roots.base else [given]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        known = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        raise ConfigError(f"calibration: no calibration {name!r}; {suggest(name, known)}")
+    try:
+        return CalibrationSpec.model_validate(read_mapping(path))
+    except ValidationError as error:
+        raise ConfigError(problem_line(error, CalibrationSpec, str(path))) from None
 
 
 def resolve(kind: ProfileKind, value: Any, context: Any) -> Any:

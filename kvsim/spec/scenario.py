@@ -4,12 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kvsim.errors import ConfigError
 from kvsim.spec.base import Count, PositiveCount, Spec
+from kvsim.spec.calibrated import apply_calibration
+from kvsim.spec.calibration import CalibrationSpec
 from kvsim.spec.changes import apply_changes
 from kvsim.spec.engine import EngineSpec
 from kvsim.spec.gpu import GpuSpec
@@ -20,10 +22,15 @@ from kvsim.spec.offload import OffloadSpec
 from kvsim.spec.problems import problem_line
 from kvsim.spec.profiles import Roots, resolve
 from kvsim.spec.slo import SloSpec
+from kvsim.spec.synthetic_workload import AgenticSpec, ChatSpec, RagSpec
+from kvsim.spec.trace_workload import TraceSpec
 from kvsim.spec.workload import MultiRoundQaSpec
 from kvsim.units import format_bytes
 
 RouterName = Literal["round_robin", "random", "least_loaded", "session"]
+WorkloadSpec = Annotated[
+    MultiRoundQaSpec | TraceSpec | AgenticSpec | RagSpec | ChatSpec, Field(discriminator="kind")
+]
 
 
 class Scenario(Spec):
@@ -45,12 +52,23 @@ class Scenario(Spec):
     """How vLLM is set up."""
     offload: OffloadSpec = Field(default_factory=OffloadSpec)
     """Which KV tiers there are below the GPU."""
-    workload: MultiRoundQaSpec
+    workload: WorkloadSpec
     """When requests come and how long they are."""
+    calibration: CalibrationSpec | None = None
+    """Fit to real logs whose numbers replace those of GPU, host and store: a name or a path (what
+    `kvsim calibrate` wrote); none: the profiles' own numbers hold."""
     slo: SloSpec | None = None
     """What the service promises; none: nothing."""
     seed: Count = 0
     """Seed of everything random."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _calibrated(cls, data: Any, info: ValidationInfo) -> Any:
+        if isinstance(data, Mapping) and isinstance(data.get("calibration"), str | Path):
+            roots = info.context if isinstance(info.context, Roots) else Roots()
+            return apply_calibration(data, roots)
+        return data
 
     @field_validator("model", mode="before")
     @classmethod
@@ -66,6 +84,13 @@ class Scenario(Spec):
     @classmethod
     def _host_by_name(cls, value: Any, info: ValidationInfo) -> Any:
         return resolve("hosts", value, info.context)
+
+    @field_validator("workload", mode="before")
+    @classmethod
+    def _multi_round_qa_by_default(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "kind" not in value:
+            return {"kind": "multi_round_qa", **value}
+        return value
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
@@ -144,6 +169,8 @@ class Scenario(Spec):
                 f"{self.model.name} handles (max_position_embeddings)"
             )
         work = self.workload
+        if not isinstance(work, MultiRoundQaSpec):
+            return  # the driver checks them when it has read or made up the requests
         longest = work.last_prompt_tokens + work.answer_len
         if longest > self.max_model_len:
             raise ConfigError(

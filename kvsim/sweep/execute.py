@@ -4,8 +4,11 @@ Workers get plain dictionaries and send plain dictionaries back; the pool is war
 runs go first, so that no core idles at the end; the table does not depend on the order.
 """
 
+import signal
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +18,7 @@ _SECONDS_PER_WEIGHT = 2.5e-8
 """Wall time of a unit of `weight` on one core of a server of 2023."""
 _START_S = 2.0
 """Time to start the workers."""
+_DIED = "the process died (killed, or out of memory)"
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ def weight(scenario: Mapping[str, Any]) -> float:
     workload = scenario["workload"]
     context = workload.get("shared_system_prompt", 0) + workload.get("user_history_prompt", 0)
     tiers = 1 + (scenario["offload"]["connector"] != "none") + bool(scenario["offload"]["remote"])
-    return float(workload.get("time", 1.0) * tiers * (2_000 + context))
+    # A trace's length and prompts are in its file: take an hour of middling ones.
+    lasting_s = workload.get("time") or workload.get("duration") or 3_600.0
+    return float(lasting_s * tiers * (2_000 + context))
 
 
 def estimate_s(
@@ -65,7 +71,11 @@ def estimate_s(
 def execute(
     points: Sequence[Point], *, jobs: int, run: Callable[..., Outcome] = run_point
 ) -> Iterator[Outcome]:
-    """Yield outcomes as they come; points with one key (equal scenarios) run once."""
+    """Yield outcomes as they come; points with one key (equal scenarios) run once.
+
+    A run that kills its process takes down the pool and with it the runs beside it, so those are
+    run again one at a time: the culprit fails, the others do not.
+    """
     unique = list({point.key: point for point in points}.values())
     unique.sort(key=lambda point: -weight(point.scenario))
     jobs = max(1, min(jobs, len(unique)))
@@ -73,8 +83,47 @@ def execute(
         for point in unique:
             yield run(point.key, point.scenario)
         return
+    suspects: list[Point] = []
+    yield from _in_pool(unique, jobs=jobs, in_flight=jobs + 1, run=run, died=suspects)
+    for point in suspects:
+        culprits: list[Point] = []
+        yield from _in_pool([point], jobs=jobs, in_flight=1, run=run, died=culprits)
+        if culprits:
+            yield Outcome(point.key, None, 0.0, error=_DIED)
 
-    from joblib import Parallel, delayed
 
-    pool = Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="all")
-    yield from pool(delayed(run)(point.key, point.scenario) for point in unique)
+def _in_pool(
+    points: Sequence[Point],
+    *,
+    jobs: int,
+    in_flight: int,
+    run: Callable[..., Outcome],
+    died: list[Point],
+) -> Iterator[Outcome]:
+    """Run points in the pool, few at a time, so that an interrupt finds no queue to clear."""
+    from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
+
+    waiting = deque(points)
+    running: dict[Future[Outcome], Point] = {}
+    try:
+        while waiting or running:
+            # Ctrl-C reaches every process of the terminal; this one alone answers it.
+            pool = get_reusable_executor(
+                max_workers=jobs,
+                initializer=signal.signal,
+                initargs=(signal.SIGINT, signal.SIG_IGN),
+            )
+            while waiting and len(running) < in_flight:
+                point = waiting.popleft()
+                running[pool.submit(run, point.key, point.scenario)] = point
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                point = running.pop(future)
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    died.append(point)
+                else:
+                    yield outcome
+    finally:
+        if running:
+            pool.shutdown(wait=True, kill_workers=True)

@@ -57,7 +57,7 @@ def test_extents_equal_keys(
         elif verb == "release" and held:
             key = held.pop(choice % len(held))
             for tier in tiers:
-                tier.release(key)
+                tier.release([key])
         elif verb == "unpin" and pinned:
             request = pinned.pop(choice % len(pinned))
             for tier in tiers:

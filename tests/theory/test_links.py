@@ -85,13 +85,13 @@ def pool_sojourn_s(
         make_server(spec, clock),
         client=0,
         num_cpus=4,
-        record=lambda d, b, asked_s, s, finished_s, o: times.append(finished_s - asked_s),
+        record=lambda d, b, asked_s, s, finished_s, o, n: times.append(finished_s - asked_s),
     )
     work = (sizes(rng, n) * UNIT).astype(int).tolist()
     for key, when_s in enumerate(np.cumsum(rng.exponential(1 / per_s, n)).tolist()):
         clock.call_at(
             when_s,
-            lambda key=key: client.write(key, work[key], lambda key: None),  # type: ignore[misc]
+            lambda key=key: client.write([key], work[key], lambda keys: None),  # type: ignore[misc]
         )
     clock.run()
     return float(np.mean(times[n // 10 :]))
@@ -182,7 +182,7 @@ def closed_loop_s(
     server = make_server(spec, clock)
     times: list[float] = []
 
-    def record(d: str, b: int, asked_s: float, s: float, finished_s: float, objects: int) -> None:
+    def record(d: str, b: int, asked_s: float, s: float, finished_s: float, o: int, n: int) -> None:
         times.append(finished_s - asked_s)
 
     for instance in range(instances):
@@ -192,7 +192,7 @@ def closed_loop_s(
             if not left:
                 return
             if direction == "write":
-                client.write(0, UNIT, lambda key: ask(client, left - 1))
+                client.write([0], UNIT, lambda keys: ask(client, left - 1))
             else:
                 client.read([0], UNIT).callbacks.append(lambda event: ask(client, left - 1))
 

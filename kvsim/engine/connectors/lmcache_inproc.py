@@ -10,7 +10,8 @@ CPU memory. Left out: partial chunks (`save_unfull_chunk` off), layerwise and as
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from kvsim.cache.chunk_tier import ChunkTier
@@ -86,13 +87,13 @@ class LmcacheInproc:
         keys = unit_keys(sequence.path, self.chunk_tokens, 0, num_chunks)
         cpu_chunks = self.cpu.prefix(keys)
         hit_chunks = cpu_chunks
-        if self.remote is not None and self.client is not None:
+        if self.remote is not None and self.client is not None and cpu_chunks < num_chunks:
             remote_chunks = self.remote.prefix(cut(keys, cpu_chunks, num_chunks))
             hit_chunks += remote_chunks
             asked = cut(keys, cpu_chunks, hit_chunks + 1)  # ends with the miss, if there is one
             num_asked = num_keys(asked)
             if self.client.remembers_checks:
-                num_asked -= sum(key in self._known for run in asked for key in run)
+                num_asked -= sum([len(self._known.intersection(run)) for run in asked])
             check_s = self.client.lookup_s(num_asked) if num_asked else 0.0
             if check_s > self._spec.lookup_timeout:
                 self._host_s += self._spec.lookup_timeout
@@ -182,10 +183,11 @@ class LmcacheInproc:
         sequence.store_at = (full_chunks + 1) * self.chunk_tokens
         return keys
 
-    def end_prefill(self, sequence: Sequence) -> None:
+    def end_prefill(self, sequences: Iterable[Sequence]) -> None:
         """Stop storing when the answer begins, unless `save_decode_cache` wants its chunks too."""
         if not self._spec.save_decode_cache:
-            sequence.store_at = NEVER
+            for sequence in sequences:
+                sequence.store_at = NEVER
 
     def allocate_store(self, keys: Keys) -> Keys:
         """Take CPU memory for new chunks and name those that got it; the rest is dropped."""
@@ -193,7 +195,7 @@ class LmcacheInproc:
         granted = self.cpu.can_allocate(wanted)
         self.dropped_chunks += wanted - granted
         self.cpu.allocate(granted)
-        return cut(keys, 0, granted)
+        return keys if granted == wanted else cut(keys, 0, granted)
 
     def store(self, keys: Keys) -> None:
         """Enter copied chunks into CPU memory and send them to the remote tier."""
@@ -202,16 +204,16 @@ class LmcacheInproc:
         if client is not None:
             self.puts += num_keys(keys)
             for run in keys:
-                for key in run:
-                    client.write(key, self.chunk_bytes, self._uploaded)
+                client.write(run, self.chunk_bytes, self._uploaded)
 
-    def _uploaded(self, key: int) -> None:
+    def _uploaded(self, keys: Seq[int]) -> None:
         assert self.remote is not None, "a put without a store"
-        self.remote.keys.add(key)
-        self._known.add(key)
-        self.cpu.release(key)
-        self.puts -= 1
-        if self.puts == self._busy_puts - 1:
+        self.remote.keys.update(keys)
+        self._known.update(keys)
+        disturbed = self.disturbs_host
+        self.cpu.release(keys)
+        self.puts -= len(keys)
+        if disturbed and not self.disturbs_host:
             self.on_puts_eased()
 
 

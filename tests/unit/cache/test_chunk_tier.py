@@ -61,7 +61,7 @@ def test_pinned_and_held_chunks_stay(extents: bool) -> None:
     tier.allocate(1)
     assert resident(tier) == {0, 1}
     assert tier.can_allocate(1) == 0
-    tier.release(0)
+    tier.release([0])
     tier.unpin(7)
     assert tier.busy_chunks == 0
     assert tier.can_allocate(9) == 2
@@ -73,7 +73,7 @@ def test_a_second_copy_takes_memory_until_its_put_ends(extents: bool) -> None:
     tier.allocate(1)  # evicts 0
     tier.insert([range(1, 2)], held=True)
     assert (tier.used_chunks, resident(tier)) == (2, {1})
-    tier.release(1)
+    tier.release([1])
     assert tier.used_chunks == 1
     tier.allocate(1)
     tier.insert([range(1, 2)], held=False)

@@ -84,7 +84,7 @@ def test_no_step_beats_the_peaks(
 def test_more_work_never_takes_less(decodes: int, context: int, more: int) -> None:
     model, gpu = profile("qwen3-8b", "a100-40gb")
     step = StepTime(model, gpu, EngineSpec(), "repetitive")
-    line = step.decode_line(decodes)
-    assert line(context + more) > line(context)
-    assert step.step_s(decodes, context, [(0, more)]) > line(context)
+    shorter, longer = step.decodes_s(decodes, [context, context + more])
+    assert longer > shorter
+    assert step.step_s(decodes, context, [(0, more)]) > shorter
     assert step.step_s(decodes, context, [(more, 100)]) >= step.step_s(decodes, context, [(0, 100)])

@@ -50,7 +50,14 @@ def test_seeds_become_bars_from_least_to_most(make_frame: MakeFrame) -> None:
 
 
 def test_stacked_sources_fill_the_bar(make_frame: MakeFrame) -> None:
-    figure = figures.token_sources(make_frame(), x=CONTEXT, x_title=TITLE)
+    frame = make_frame(seeds=3)
+    odd = (frame["setup"] == "gpu") & (frame["seed"] == 1)
+    frame.loc[odd, ["hit_tokens_hbm", "computed_tokens", "recomputed_evicted_tokens"]] += [
+        -400_000,
+        400_000,
+        400_000,
+    ]
+    figure = figures.token_sources(frame, x=CONTEXT, x_title=TITLE)
     first_panel = [trace for trace in figure.data if trace.xaxis in (None, "x")]
     total = [sum(values) for values in zip(*(trace.y for trace in first_panel), strict=True)]
     assert total == pytest.approx([100.0] * 8)

@@ -84,21 +84,52 @@ def test_candidates_are_judged_with_reasons(make_frame: MakeFrame) -> None:
         )
     )
     sticky = next(each for each in judged if each.router == "session")
-    assert sticky.verdict == "excluded"
+    assert sticky.verdict == "cannot be"
     assert "keeps up at every context" in sticky.why
-    assert "one instance" in sticky.why
-    assert "misses s3/gpu speed" in sticky.why
+
+
+def test_sticky_sessions_are_ruled_out_where_the_gain_over_cpu_is_gone(
+    make_frame: MakeFrame,
+) -> None:
+    frame = make_frame().assign(gpu="l40s", router="session")
+    cpu = frame[frame["setup"] == "cpu"]
+    kept = frame[frame["setup"].isin(["gpu", "cpu"])]
+    same = pd.concat([kept, cpu.assign(setup="s3"), cpu.assign(setup="pnfs")])
+    (candidate,) = judge_candidates(same)
+    assert candidate.verdict == "cannot be"
+    assert "no context is computed twice" in candidate.why
+    (blind,) = judge_candidates(same.assign(router="random"))
+    assert blind.verdict == "outside"
+    assert "GPU + CPU loses too little" in blind.why
+
+
+def test_a_candidate_in_all_bands_is_consistent(make_frame: MakeFrame) -> None:
+    frame = make_frame().assign(gpu="a100-40gb", router="round_robin")
+    rows = frame["workload.user_history_prompt"].isin([25_000])
+    wanted = {
+        "finished_per_s": {"gpu": 1.0, "cpu": 1.55, "s3": 2.73, "pnfs": 2.8},
+        "ttft_s_mean": {"gpu": 100.0, "cpu": 2.0, "s3": 0.92, "pnfs": 0.28},
+        "decode_tokens_per_s_mean": {"gpu": 10.0, "cpu": 20.7, "s3": 39.0, "pnfs": 40.0},
+    }
+    only = frame[rows].copy()
+    for column, values in wanted.items():
+        only[column] = only["setup"].map(values)
+    (candidate,) = judge_candidates(only)
+    assert candidate.verdict == "consistent with"
 
 
 def test_repaired_share() -> None:
     assert repaired_share(1.0, 1.5, 2.0) == pytest.approx(0.5)
-    assert repaired_share(1.0, 1.5, 1.01) is None
+    assert repaired_share(1.98, 2.0, 2.0) is None
 
 
-def test_what_if_rows_only_rate_the_changed_cpu_setups(make_frame: MakeFrame) -> None:
+def test_what_if_rows_rate_what_is_changed(make_frame: MakeFrame) -> None:
     frame = make_frame(setups=("cpu", "s3"))
     changed = frame[frame["setup"] == "s3"].assign(setup="cpu-sticky")
-    rows = {(row[0], row[1]): row for row in what_if_rows(pd.concat([frame, changed]))}
+    rows = {
+        (row[0], row[1]): row
+        for row in what_if_rows(pd.concat([frame, changed]), healthy_per_s=2.04)
+    }
     assert rows["25k", "sessions stay on one instance"][-1] == "100%"
     assert rows["25k", "GPU + CPU"][-1] == ""
 

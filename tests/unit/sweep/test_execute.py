@@ -1,6 +1,7 @@
 """Runs are isolated from each other, kept one by one, and tabulated in the order of the design."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,13 @@ def fake_run(key: str, scenario: Mapping[str, Any]) -> Outcome:
     return Outcome(key, summary, 0.1)
 
 
+def deadly_run(key: str, scenario: Mapping[str, Any]) -> Outcome:
+    """Stand in for a run that kills its process for one value."""
+    if scenario["workload"]["qps"] == 2:
+        os._exit(1)
+    return fake_run(key, scenario)
+
+
 def points_of(base: Scenario, *qps: float) -> list[Point]:
     return expand(base, grid={"workload.qps": list(qps)})
 
@@ -32,6 +40,15 @@ def points_of(base: Scenario, *qps: float) -> list[Point]:
 def test_a_failed_run_leaves_the_others_alone(base: Scenario) -> None:
     outcomes = list(execute(points_of(base, 1, 2, 3), jobs=1, run=fake_run))
     assert [outcome.error is None for outcome in outcomes].count(True) == 2
+
+
+def test_a_run_that_kills_its_process_fails_alone(base: Scenario) -> None:
+    points = points_of(base, 1, 2, 3, 4, 5, 6)
+    outcomes = {o.key: o for o in execute(points, jobs=2, run=deadly_run)}
+    assert len(outcomes) == 6
+    failed = [point.values["workload.qps"] for point in points if outcomes[point.key].error]
+    assert failed == [2]
+    assert "died" in (outcomes[points[1].key].error or "")
 
 
 def test_equal_scenarios_run_once(base: Scenario) -> None:

@@ -1,0 +1,1 @@
+"""What a fit on one card says about others, and what others' measurements say about it."""

@@ -1,0 +1,96 @@
+"""The page of a calibration: coefficients with their errors, and residuals by feature."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+
+from kvsim.calibration.fit.calibrate import Calibration
+from kvsim.calibration.fit.results import Residuals
+from kvsim.report.html import Cell, Page
+from kvsim.report.style import layout
+from kvsim.report.text import coefficient_text
+
+_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F")
+_MOST_POINTS = 4_000
+_CLIP = 0.3
+
+
+def write_calibration_report(calibration: Calibration, path: Path) -> None:
+    """Write one HTML file that needs no network."""
+    spec = calibration.spec
+    page = Page(f"Calibration {spec.name}")
+    page.paragraph(
+        f"{spec.model} on {spec.gpu} with host {spec.host}, from {len(spec.runs)} runs: "
+        f"{', '.join(spec.runs)}.",
+        "soft",
+    )
+    page.heading("Coefficients")
+    page.table(
+        [
+            "coefficient",
+            Cell("value", "num"),
+            Cell("± standard error", "num"),
+            Cell("median error", "num"),
+            Cell("n", "num"),
+            "data",
+            "remark",
+        ],
+        [
+            [
+                Cell(name, "" if found.identified else "open"),
+                Cell(coefficient_text(found.value, found.unit), "num"),
+                Cell(
+                    "held"
+                    if found.standard_error is None
+                    else coefficient_text(found.standard_error, found.unit),
+                    "num",
+                ),
+                Cell("-" if found.residual is None else f"{found.residual:.1%}", "num"),
+                Cell(f"{found.count:,}", "num"),
+                found.data,
+                found.note,
+            ]
+            for name, found in spec.coefficients.items()
+        ],
+        "Grey: the data do not tell it apart from another coefficient.",
+    )
+    page.heading("What the data cannot tell")
+    page.table(["remark"], [[note] for note in dict.fromkeys(calibration.findings.notes)])
+    page.heading("Where it holds")
+    page.table(
+        ["quantity", Cell("least", "num"), Cell("most", "num")],
+        [
+            [name, Cell(f"{low:,.0f}", "num"), Cell(f"{high:,.0f}", "num")]
+            for name, (low, high) in spec.ranges.items()
+        ],
+    )
+    page.heading("Errors by feature")
+    page.paragraph("(measured - fitted) / measured, clipped at 30 %.", "soft")
+    for part in calibration.findings.residuals:
+        page.charts(*(_scatter(part, feature) for feature in part.features))
+    page.write(path)
+
+
+def _scatter(part: Residuals, feature: str) -> go.Figure:
+    figure = go.Figure()
+    x, errors = part.features[feature], np.clip(part.errors, -_CLIP, _CLIP)
+    groups = np.array(part.groups)
+    step = max(1, len(x) // _MOST_POINTS)
+    for place, group in enumerate(dict.fromkeys(part.groups)):
+        mine = np.flatnonzero(groups == group)[::step]
+        figure.add_trace(
+            go.Scattergl(
+                x=x[mine],
+                y=errors[mine],
+                mode="markers",
+                name=group or part.part,
+                marker={"size": 4, "opacity": 0.5, "color": _COLOURS[place % len(_COLOURS)]},
+            )
+        )
+    figure = layout(figure, title=part.part, x=feature, y="error", height=420)
+    figure.update_yaxes(tickformat=".0%")
+    figure.update_layout(hovermode="closest", margin={"b": 120})
+    return figure

@@ -1,0 +1,156 @@
+"""What holds for replayed and made-up workloads, from the request's path down to the tiers."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kvsim.errors import ConfigError
+from kvsim.simulate import World, simulate
+from kvsim.spec import Scenario, load_scenario
+from kvsim.workload.source import load_trace
+from tests.laws.test_simulate import assert_equal_results
+from tests.strategies import replayed_scenarios
+from tests.trace_strategies import hashed_prompts
+
+ROOT = Path(__file__).parents[2]
+EXPERIMENT = ROOT / "experiments" / "mooncake-conversation.yaml"
+CONVERSATIONS = ROOT.parent / "shared" / "data" / "mooncake" / "conversation_trace.jsonl"
+LAWS = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def check_laws(scenario: Scenario) -> World:
+    """Run a scenario; every request of its workload is answered and its prompt accounted for."""
+    world = World(scenario, coalesce=True)
+    world.run()
+    assert scenario.workload.kind != "multi_round_qa"
+    sent = world.recorder.requests
+    trace = world.driver.trace  # type: ignore[union-attr]
+    assert Counter((r.prompt_tokens, r.output_tokens) for r in sent) == Counter(
+        zip(trace.prompt_tokens.tolist(), trace.output_tokens.tolist(), strict=True)
+    )
+    for request in sent:
+        assert request.outcome == "finished"
+        hits = request.hit_tokens_hbm + request.hit_tokens_cpu + request.hit_tokens_remote
+        assert request.computed_tokens + hits == request.prompt_tokens
+        assert request.computed_tokens >= 1
+        again = request.recomputed_elsewhere_tokens + request.recomputed_evicted_tokens
+        assert 0 <= again <= request.computed_tokens
+    for engine in world.engines:
+        pool = engine.scheduler.pool
+        assert pool.free_blocks == pool.num_blocks
+    return world
+
+
+@LAWS
+@given(replayed_scenarios())
+def test_laws_of_made_up_workloads(scenario: Scenario) -> None:
+    check_laws(scenario)
+
+
+@LAWS
+@given(replayed_scenarios())
+def test_coalesced_made_up_run_equals_the_oracle(scenario: Scenario) -> None:
+    assert_equal_results(simulate(scenario), simulate(scenario, coalesce=False))
+
+
+@LAWS
+@given(hashed_prompts(), st.data())
+def test_coalesced_replay_equals_the_oracle(rows: list[dict[str, Any]], data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "trace.jsonl"
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        workload = {
+            "kind": "trace",
+            "file": str(file),
+            "format": "mooncake",
+            "hash_tokens": 256,
+            "rate_scale": data.draw(st.sampled_from([1, 20])),
+        }
+        scenario = data.draw(replayed_scenarios(st.just(workload)))
+        check_laws(scenario)
+        assert_equal_results(simulate(scenario), simulate(scenario, coalesce=False))
+
+
+def test_shipped_experiment_replays_its_excerpt() -> None:
+    scenario = load_scenario(EXPERIMENT)
+    world = check_laws(scenario)
+    requests = world.recorder.requests
+    assert len(requests) == 120
+    assert sum(r.hit_tokens_remote for r in requests) > 0, "instances share through the store"
+    summary = world.result(0.0).summary_dict()
+    assert summary["finished"] == 120
+    assert summary["token_hit_rate"] > 0.3
+
+
+def test_an_endless_cache_on_one_instance_hits_what_the_trace_repeats() -> None:
+    scenario = load_scenario(
+        EXPERIMENT, changes={"instances": 1, "offload.cpu.capacity": "4TiB", "offload.remote": None}
+    )
+    trace = load_trace(scenario.workload, 0)  # type: ignore[arg-type]
+    full = trace.take(trace.hash_counts.argsort()[:0]) if not len(trace) else trace
+    seen: set[int] = set()
+    chunks = 0
+    for row in range(len(full)):
+        whole = full.hashes(row)[: full.prompt_tokens[row] // 512].tolist()
+        known = [one in seen for one in whole]
+        chunks += known.index(False) if False in known else len(known)
+        seen.update(whole)
+    world = check_laws(scenario)
+    requests = world.recorder.requests
+    hits = sum(r.hit_tokens_hbm + r.hit_tokens_cpu for r in requests)
+    # Requests under way at once cannot hit each other; answers that come back are hits too.
+    assert hits == pytest.approx(chunks * 512, rel=0.02)
+
+
+@pytest.mark.parametrize("kind", ["agentic", "rag", "chat"])
+def test_kinds_run_with_their_fitted_defaults(kind: str) -> None:
+    workload = {"kind": kind, "arrivals": {"kind": "poisson", "rate": 0.5}, "duration": 20}
+    if kind == "agentic":
+        workload |= {"turns": {"median": 3, "sigma": 0}, "max_prompt": 100_000}
+    scenario = load_scenario(EXPERIMENT, changes={"workload": workload, "instances": 2})
+    world = check_laws(scenario.replace({"offload.chunk_tokens": 256}))
+    assert world.recorder.requests
+
+
+def test_chunks_finer_than_the_hashes_are_an_error() -> None:
+    scenario = load_scenario(EXPERIMENT, changes={"offload.chunk_tokens": 256})
+    with pytest.raises(ConfigError, match=r"offload\.chunk_tokens: 256 is finer than the 512"):
+        simulate(scenario)
+
+
+def test_prompt_beyond_the_model_is_an_error() -> None:
+    scenario = load_scenario(EXPERIMENT, changes={"engine.max_model_len": 2_000})
+    with pytest.raises(ConfigError, match="more than max_model_len 2000"):
+        simulate(scenario)
+
+
+def test_a_trace_file_is_found_beside_the_scenario(tmp_path: Path) -> None:
+    (tmp_path / "mine.jsonl").write_text(
+        '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1, 2]}\n'
+    )
+    text = EXPERIMENT.read_text().replace(
+        "../tests/data/traces/mooncake_conversation.jsonl", "mine.jsonl"
+    )
+    (tmp_path / "mine.yaml").write_text(text)
+    result = simulate(load_scenario(tmp_path / "mine.yaml"))
+    assert result.summary_dict()["finished"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CONVERSATIONS.is_file(), reason="the whole trace is not part of kvsim")
+def test_the_whole_conversation_trace_runs() -> None:
+    scenario = load_scenario(EXPERIMENT, changes={"workload.file": str(CONVERSATIONS)})
+    summary = simulate(scenario).summary_dict()
+    assert summary["finished"] == summary["launched"] == 12_031
