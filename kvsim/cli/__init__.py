@@ -11,14 +11,17 @@ import typer
 from typer.exceptions import TyperException
 
 from kvsim import __version__
+from kvsim.cli.breakeven import breakeven
 from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
 from kvsim.cli.profiles import profiles
 from kvsim.cli.replay import replay
 from kvsim.cli.report import report
 from kvsim.cli.run import run
+from kvsim.cli.size import size
 from kvsim.cli.sweep import sweep
 from kvsim.cli.trace import app as trace_app
+from kvsim.cli.trace_hits import hits
 from kvsim.errors import KvsimError, SimulationError
 
 app = typer.Typer(
@@ -27,8 +30,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, sweep, report, profiles, compare, replay, calibrate):
+for command in (run, sweep, report, profiles, compare, replay, calibrate, size, breakeven):
     app.command()(command)
+trace_app.command()(hits)
 app.add_typer(trace_app)
 
 

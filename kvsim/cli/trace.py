@@ -74,7 +74,7 @@ def info(
         profile = load_profile("models", model)
         assert isinstance(profile, ModelSpec), "a profile of models is a model"
         kv_bytes = profile.kv_bytes_per_token
-    trace = _read(file, form, strict, hash_tokens, answer_tokens, part, chars_per_token)
+    trace = read(file, form, strict, hash_tokens, answer_tokens, part, chars_per_token)
     with progress_bar("measuring reuse") as report:
         reuse = measure_reuse(trace, progress=report)
     summary = summarise_trace(trace, reuse)
@@ -114,7 +114,7 @@ def convert(
     from kvsim.workload.traces.write import with_grain, write_trace
 
     target = _write_format(to)
-    trace = _read(file, form, strict, hash_tokens, answer_tokens, part, chars_per_token)
+    trace = read(file, form, strict, hash_tokens, answer_tokens, part, chars_per_token)
     if window is not None:
         trace = time_window(trace, *window)
     if max_prompt is not None:
@@ -184,7 +184,7 @@ def progress_bar(label: str) -> "Iterator[Progress]":
         yield lambda done: bar.update(task, completed=done)
 
 
-def _read(
+def read(
     file: Path,
     form: str,
     strict: bool,
@@ -193,6 +193,7 @@ def _read(
     part: int | None,
     chars_per_token: float,
 ) -> "Trace":
+    """Read a trace with the options of the command line, a progress bar on stderr."""
     from kvsim.workload.traces import ReadOptions, read_trace
 
     options = ReadOptions(strict, hash_tokens, answer_tokens, part, chars_per_token)

@@ -1,6 +1,6 @@
 """Tables of `kvsim trace`, narrow enough for a terminal of 80 columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -13,6 +13,7 @@ from kvsim.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
     from kvsim.spec.synthetic_workload import AnySyntheticSpec
+    from kvsim.workload.trace_hits import Hits, References
 
 MAX_DAMAGED_SHOWN = 10
 COLUMNS = ("mean", "p50", "p90", "p95", "p99", "max")
@@ -160,3 +161,33 @@ def _tokens(value: float) -> str:
 
 def _seconds(value: float) -> str:
     return format_seconds(float(f"{value:.3g}"))
+
+
+def print_hits(
+    name: str,
+    asked: "References",
+    found: "Sequence[Hits]",
+    more: Mapping[int, int],
+    kv_bytes_per_token: int | None,
+) -> None:
+    """Print hit rates, a row a size, a column a policy; `more` is what one more TB adds."""
+    policies = list(dict.fromkeys(hits.policy for hits in found))
+    table = plain_table(f"{name}: token hit rate without time, chunks of {asked.chunk_tokens}")
+    table.add_column("size", justify="right")
+    for policy in policies:
+        table.add_column(policy, justify="right")
+    if more:
+        table.add_column("1 TB more adds (lru)", justify="right")
+    rates = {(hits.capacity_chunks, hits.policy): hits.rate for hits in found}
+    for size in dict.fromkeys(hits.capacity_chunks for hits in found):
+        tokens = size * asked.chunk_tokens
+        cells = [f"{rates[size, policy]:.2%}" for policy in policies]
+        if more:
+            cells.append(f"{format_count(more[size])} tokens")
+        table.add_row(
+            format_bytes(tokens * kv_bytes_per_token)
+            if kv_bytes_per_token
+            else f"{format_count(tokens)} tokens",
+            *cells,
+        )
+    Console().print(table)

@@ -103,6 +103,18 @@ def _alone(
             scenario.offload.cpu.capacity, 2 * chunks * scenario.chunk_bytes
         ),
         "offload.remote": None,
+        "workload": {
+            "kind": "multi_round_qa",
+            "num_users": 1,
+            "num_rounds": 1,
+            "qps": 1,
+            "shared_system_prompt": 0,
+            "user_history_prompt": 0,
+            "answer_len": 1,
+            "time": 1,
+            "warmup_requests": 0,
+            "token_content": scenario.workload.token_content,
+        },
     }
     if store is not None and way in ("store", "miss"):
         changes["offload.remote"] = {"profile": store.model_dump(mode="json")}

@@ -315,6 +315,8 @@ def _reason(
     best: Sequence[Trial],
     reachable: float,
 ) -> str:
+    if capacity == 0:
+        return f"not needed: GPU memory alone reaches {target.words}"
     if capacity is not None:
         return f"reaches {target.words}; {format_bytes(sizing.unit_bytes)} is one step"
     if any(trial.died for trial in best):

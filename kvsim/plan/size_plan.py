@@ -251,9 +251,12 @@ def _notes(
         name = scenario.offload.remote.profile.name
         if not prices.usd_per_tb_month:
             notes.append(f"{name} has no price; give one with --price usd_per_tb_month=...")
+        left = _written(trial)
         notes.append(
             "a store of the size found needs something that deletes old chunks; without it the run "
-            f"leaves {format_bytes(_written(trial))} behind"
+            f"leaves {format_bytes(left)} behind"
+            if left
+            else "nothing reached the store: what goes there passes through CPU memory"
         )
     if scenario.engine.tensor_parallel_size > 1:
         ranks = scenario.engine.tensor_parallel_size

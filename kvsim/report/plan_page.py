@@ -38,7 +38,7 @@ def size_words(data: Plain) -> list[str]:
         name = TIER_NAMES[tier["tier"]]
         name = name[0].upper() + name[1:]
         size = tier["capacity_bytes"]
-        if size is None:
+        if not size:
             lines.append(f"{name}: {tier['reason']}.")
             continue
         each = f" on each of {tier['ranks']} ranks" if tier["tier"] != "remote" else ""

@@ -152,6 +152,16 @@ def test_the_whole_plan(qa: Scenario) -> None:
     assert made.trial.result.scenario.offload.cpu.capacity == made.sized.offload.cpu.capacity
 
 
+def test_nothing_is_needed_where_the_gpu_is_enough(qa: Scenario) -> None:
+    made = plan(
+        qa.replace({"engine.num_gpu_blocks": None}), target=Target(hit_rate=0.05), tiers=["cpu"]
+    )
+    (size,) = made.tiers
+    assert size.capacity_bytes == 0
+    assert "not needed" in size.reason
+    assert any("nothing reached the store" in note for note in made.notes)
+
+
 def test_out_of_reach_costs_what_was_simulated() -> None:
     made = plan(small(), target=Target(hit_rate=0.999))
     assert not made.reached

@@ -1,0 +1,178 @@
+"""`kvsim trace hits`: hit tokens by cache size and policy, without time."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kvsim.cli.inputs import JsonOption, print_json
+from kvsim.cli.trace import (
+    FileArgument,
+    FormatOption,
+    HashTokensOption,
+    StrictOption,
+    progress_bar,
+    read,
+)
+from kvsim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kvsim.workload.trace_hits import HitPolicy, Hits, References
+    from kvsim.workload.traces import Trace
+
+DEFAULT_POLICIES = ("lru", "fifo", "optimal")
+DEFAULT_SIZES = 8
+MORE = 10**12
+"""Bytes of the question what one more TB would save."""
+
+
+def hits(
+    file: FileArgument,
+    capacity: Annotated[
+        list[str] | None,
+        typer.Option("--capacity", help="Size, e.g. 64GiB with --model, or tokens; repeatable."),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option("--policy", help="lru, fifo, optimal, s3fifo, arc, ...; repeatable."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The model whose KV cache is kept.")
+    ] = None,
+    chunk_tokens: Annotated[
+        int | None, typer.Option("--chunk-tokens", min=1, help="Else those of a hash id.")
+    ] = None,
+    warm_up: Annotated[
+        float,
+        typer.Option("--warm-up", min=0, max=0.99, help="Part of the requests not counted."),
+    ] = 0.0,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE", help="Write charts as HTML.")
+    ] = None,
+    form: FormatOption = "auto",
+    strict: StrictOption = False,
+    hash_tokens: HashTokensOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Count hits by cache size and policy, with no time: prompts one after the other."""
+    from kvsim.workload.trace_hits import count_hits, references
+
+    policies = [_policy(name) for name in policy or DEFAULT_POLICIES]
+    kv_bytes = _kv_bytes(model)
+    trace = read(file, form, strict, hash_tokens, None, None, 4.0)
+    asked = references(trace, chunk_tokens)
+    sizes = _sizes(capacity, asked, kv_bytes)
+    from_row = int(len(trace) * warm_up)
+    found: list[Hits] = []
+    with progress_bar("counting hits") as report:
+        for name in policies:
+            for size in sizes:
+                found.append(count_hits(asked, name, size, from_row=from_row))
+                report(len(found) / (len(policies) * len(sizes)))
+    more = _one_more_tb(asked, sizes, kv_bytes, from_row)
+    if chart is not None:
+        _draw(chart, trace, asked, found, sizes, kv_bytes)
+    if as_json:
+        _print_json(asked, found, more, kv_bytes)
+    else:
+        from kvsim.cli.trace_tables import print_hits
+
+        print_hits(trace.name, asked, found, more, kv_bytes)
+        if chart is not None:
+            typer.echo(f"charts are in {chart}")
+    for damage in trace.damaged[:1]:
+        words = f"{len(trace.damaged)} damaged rows left out, e.g. {damage.where}: {damage.why}"
+        typer.echo(f"kvsim: {words}", err=True)
+    return 0
+
+
+def _policy(name: str) -> "HitPolicy":
+    from typing import get_args
+
+    from kvsim.spec.problems import suggest
+    from kvsim.workload.trace_hits import HitPolicy
+
+    known: dict[str, HitPolicy] = {policy: policy for policy in get_args(HitPolicy)}
+    if name not in known:
+        raise ConfigError(f"--policy {name}: does not exist; {suggest(name, known)}")
+    return known[name]
+
+
+def _kv_bytes(model: str | None) -> int | None:
+    from kvsim.spec.load import load_profile
+
+    return load_profile("models", model).kv_bytes_per_token if model is not None else None
+
+
+def _sizes(given: list[str] | None, asked: "References", kv_bytes: int | None) -> list[int]:
+    """Turn sizes into chunks; without any, halve what holds everything."""
+    from kvsim.units import parse_bytes
+
+    if not given:
+        everything = asked.num_distinct
+        return sorted({max(1, everything >> n) for n in range(DEFAULT_SIZES)})
+    chunks: list[int] = []
+    for text in given:
+        if text.isdecimal():
+            chunks.append(int(text) // asked.chunk_tokens)
+        elif kv_bytes is None:
+            raise ConfigError(f"--capacity {text}: bytes need --model; else give tokens")
+        else:
+            chunks.append(parse_bytes(text) // (kv_bytes * asked.chunk_tokens))
+    return chunks
+
+
+def _one_more_tb(
+    asked: "References", sizes: list[int], kv_bytes: int | None, from_row: int
+) -> dict[int, int]:
+    """Count, by size, the hit tokens that one more TB adds under LRU."""
+    from kvsim.workload.trace_hits import count_hits
+
+    if kv_bytes is None:
+        return {}
+    added = MORE // (kv_bytes * asked.chunk_tokens)
+    return {
+        size: count_hits(asked, "lru", size + added, from_row=from_row).hit_tokens
+        - count_hits(asked, "lru", size, from_row=from_row).hit_tokens
+        for size in sizes
+    }
+
+
+def _draw(
+    chart: Path,
+    trace: "Trace",
+    asked: "References",
+    found: "list[Hits]",
+    sizes: list[int],
+    kv_bytes: int | None,
+) -> None:
+    from kvsim.report.hits_page import hits_page
+    from kvsim.workload.trace_hits import ages
+
+    old = {}
+    if trace.clock == "trace":
+        middle = sorted(sizes)[len(sizes) // 2]
+        old = {middle: ages(trace, asked, middle)}
+    page = hits_page(
+        trace.name, found, old, chunk_tokens=asked.chunk_tokens, kv_bytes_per_token=kv_bytes
+    )
+    page.write(chart)
+
+
+def _print_json(
+    asked: "References", found: "list[Hits]", more: dict[int, int], kv_bytes: int | None
+) -> None:
+    rows = []
+    for one in found:
+        tokens = one.capacity_chunks * asked.chunk_tokens
+        row = {
+            "policy": one.policy,
+            "capacity_tokens": tokens,
+            "capacity_bytes": tokens * kv_bytes if kv_bytes else None,
+            "hit_tokens": one.hit_tokens,
+            "total_tokens": one.total_tokens,
+            "hit_rate": one.rate,
+            "one_more_tb_hit_tokens": more.get(one.capacity_chunks),
+        }
+        rows.append(row)
+    print_json({"chunk_tokens": asked.chunk_tokens, "references": asked.num_chunks, "rows": rows})
