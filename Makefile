@@ -10,7 +10,7 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3.11 python3 pytho
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce test app clean
+.PHONY: help setup demo reproduce validate test app clean
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ reproduce: setup ## The demo with 5 seeds, every candidate GPU and router, and t
 	@$(PYTHON) -m kvsim sweep experiments/storagegrid-what-if.yaml --out $(DEMO)/what-if --resume
 	@$(PYTHON) -m kvsim sweep experiments/storagegrid-candidates.yaml --out $(DEMO)/candidates --resume
 	@$(PYTHON) -m kvsim report $(DEMO)
+
+validate: setup  ## Simulate every measured run that ships with kvsim and hold it against the bars
+	@$(PYTHON) -m kvsim validate
 
 test: setup      ## Ruff, mypy and all tests
 	@$(PYTHON) -m ruff format --check .

@@ -52,7 +52,12 @@ def run(
     rows: list[tuple[object, ...]] = []
     clients = [
         make_client(
-            spec, clock, server, client=i, num_cpus=16, record=lambda *row: rows.extend([row] * row[-1])
+            spec,
+            clock,
+            server,
+            client=i,
+            num_cpus=16,
+            record=lambda *row: rows.extend([row] * row[-1]),
         )
         for i in range(instances)
     ]

@@ -23,26 +23,42 @@ from kvsim.engine.front_end import FrontEnd
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import BlockBook, Scheduler
 from kvsim.errors import ConfigError
+from kvsim.metrics.folder import new_result
 from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.result import RunResult, load_remote_keys
+from kvsim.metrics.stream import STREAMED, TableStream
+from kvsim.routing.cache_aware import Surroundings
 from kvsim.routing.routers import make_router
-from kvsim.spec import MultiRoundQaSpec, Scenario, block_bytes, kv_pool_blocks, load_scenario, step_limits
+from kvsim.spec import (
+    MultiRoundQaSpec,
+    Scenario,
+    block_bytes,
+    kv_pool_blocks,
+    load_scenario,
+    step_limits,
+)
 from kvsim.storage import make_client, make_server
 from kvsim.workload.multi_round_qa import MultiRoundQa
+from kvsim.workload.request import Request
 from kvsim.workload.source import make_replay
 from kvsim.workload.trace_replay import TraceReplay
 
 
-def simulate(scenario: Scenario, *, coalesce: bool = True) -> RunResult:
+def simulate(
+    scenario: Scenario, *, coalesce: bool = True, save_to: Path | None = None
+) -> RunResult:
     """Run a scenario to its end, the drain included.
 
-    `coalesce=False` takes every engine step and every GPU block by itself, and every poll of the
-    client: the oracle, which gives the same tables, some hundred times slower.
+    With `save_to` the run is saved in that folder, and its tables are written while it goes on, so
+    that memory does not grow with it. `coalesce=False` takes every engine step, every GPU block and
+    every poll of the client by itself: the oracle, which gives the same tables, far slower.
     """
     begun_s = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # all of the world lives to the end: to look for garbage costs a tenth of the run
     try:
+        if save_to is not None:
+            return _simulate_to(save_to, scenario, begun_s, coalesce=coalesce)
         world = World(scenario, coalesce=coalesce)
         world.run()
         return world.result(begun_s)
@@ -51,13 +67,26 @@ def simulate(scenario: Scenario, *, coalesce: bool = True) -> RunResult:
             gc.enable()
 
 
+def _simulate_to(folder: Path, scenario: Scenario, begun_s: float, *, coalesce: bool) -> RunResult:
+    with new_result(folder) as draft:
+        with TableStream(draft) as stream:
+            world = World(scenario, coalesce=coalesce, sink=stream)
+            world.run()
+            stream.finish(world.recorder)
+        result = world.result(begun_s)
+        result.write_files(draft, but=STREAMED)
+    return result.saved_in(folder)
+
+
 class World:
     """Everything mutable of one run."""
 
-    def __init__(self, scenario: Scenario, *, coalesce: bool) -> None:
+    def __init__(
+        self, scenario: Scenario, *, coalesce: bool, sink: TableStream | None = None
+    ) -> None:
         self.scenario = scenario
         self.clock = Clock()
-        self.recorder = Recorder()
+        self.recorder = Recorder(sink=sink)
         self.remote: RemoteStore | None = None
         self._server: Link | None = None
         offload = scenario.offload
@@ -66,7 +95,17 @@ class World:
             self._server = make_server(offload.remote.profile, self.clock)
         self.front_end = FrontEnd(
             self.clock,
-            make_router(scenario.router, scenario.instances, scenario.seed),
+            make_router(
+                scenario.router,
+                scenario.instances,
+                scenario.seed,
+                scenario.routing,
+                Surroundings(
+                    now=lambda: self.clock.now,
+                    pool_tokens=scenario.num_gpu_blocks * scenario.engine.block_tokens,
+                    cpu_tokens=self._cpu_tokens,
+                ),
+            ),
             scenario.host,
             self.recorder,
             on_finished=lambda request: self.driver.on_finished(request),
@@ -103,6 +142,10 @@ class World:
             wall_s=time.perf_counter() - begun_s,
             died=any(engine.is_dead for engine in self.engines),
         )
+
+    def _cpu_tokens(self, instance: int, request: Request) -> int:
+        lmcache = self.engines[instance].lmcache
+        return lmcache.prefix_tokens(request) if lmcache is not None else 0
 
     def _make_driver(self, *, coalesce: bool) -> MultiRoundQa | TraceReplay:
         scenario, work = self.scenario, self.scenario.workload
@@ -155,10 +198,9 @@ class World:
 
     def _tier_rows(self) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        requests = [request for request in self.recorder.requests if not request.warmup]
+        requests = self.recorder.request_columns()
         for engine in self.engines:
-            mine = [request for request in requests if request.instance == engine.index]
-            rows.extend(engine.usage.rows(mine, self.clock.now))
+            rows.extend(engine.usage.rows(requests, self.clock.now))
         if self.remote is not None:
             chunk_bytes = _chunk_bytes(self.scenario) * self.scenario.engine.tensor_parallel_size
             stored = len(self.remote.keys) * chunk_bytes
@@ -172,7 +214,7 @@ class World:
                     "lookups": sum(
                         e.lmcache.lookups for e in self.engines if e.lmcache is not None
                     ),
-                    "hit_tokens": sum(request.hit_tokens_remote for request in requests),
+                    "hit_tokens": int(requests["hit_tokens_remote"].sum()),
                     "evicted_bytes": 0,
                 }
             )
@@ -231,7 +273,13 @@ def make_lmcache(
         offload,
         scenario.host,
         cpu=make_chunk_tier(
-            offload.cpu.capacity // chunk_bytes, offload.cpu.eviction, extents=coalesce
+            offload.cpu.capacity // chunk_bytes,
+            offload.cpu.eviction,
+            extents=coalesce,
+            admission=offload.cpu.admission,
+            ttl_s=offload.cpu.ttl,
+            now=lambda: clock.now,
+            cost=partial(scenario.model.chunk_flops, offload.chunk_tokens),
         ),
         remote=remote,
         client=client,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from kvsim.spec import Scenario
 from kvsim.spec.offload import EvictionName
-from kvsim.spec.scenario import RouterName
+from kvsim.spec.routing import RouterName
 
 GIB = 1 << 30
 
@@ -58,6 +58,8 @@ def scenarios(draw: st.DrawFn) -> Scenario:
             "cpu": {
                 "capacity": draw(st.sampled_from([0, 12 * 36 << 20, 2 * GIB, 50 * GIB])),
                 "eviction": draw(st.sampled_from(get_args(EvictionName))),
+                "ttl": 5,
+                "admission": draw(st.sampled_from(["all", "all", "second_hit"])),
             },
         }
         if remote is not None:
@@ -151,6 +153,8 @@ def replayed_scenarios(
             "cpu": {
                 "capacity": draw(st.sampled_from([20 * 36 << 20, 2 * GIB])),
                 "eviction": draw(st.sampled_from(get_args(EvictionName))),
+                "ttl": 5,
+                "admission": draw(st.sampled_from(["all", "all", "second_hit"])),
             },
         }
         if remote is not None:

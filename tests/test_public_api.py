@@ -12,7 +12,9 @@ from kvsim.spec.yamlfile import read_mapping
 from kvsim.sweep.design import base_scenario, expand, load_sweep
 
 ROOT = Path(__file__).parents[1]
-EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.yaml"))
+EXPERIMENTS = sorted(
+    path for path in (ROOT / "experiments").rglob("*.yaml") if "runs" not in path.parts
+)
 HEAVY = ("pandas", "scipy", "plotly", "streamlit", "pyarrow", "joblib", "rich", "typer")
 
 

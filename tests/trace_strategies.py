@@ -60,7 +60,7 @@ def hashed_prompts(draw: st.DrawFn, max_size: int = 12) -> list[dict[str, Any]]:
     ids: dict[tuple[int, ...], int] = {}
     rows: list[dict[str, Any]] = []
     now_ms = 0
-    for prompt in draw(texts(max_size)):
+    for prompt in (text[:14] for text in draw(texts(max_size))):
         cut = draw(st.integers(0, 255))
         hashes = [
             ids.setdefault((*prompt[:end], -cut if end == len(prompt) else 0), len(ids))

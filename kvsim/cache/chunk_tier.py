@@ -11,31 +11,14 @@ keys (`policies`), or extents of them (`extents`), which is the same for LRU and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from math import inf
 
 from kvsim.cache.extents import ExtentOrder
-from kvsim.cache.key_order import KeyOrder
+from kvsim.cache.key_order import KeyOrder, Order, SecondHit, TtlOrder
 from kvsim.cache.keys import Keys, num_keys
-from kvsim.cache.policies import EvictionName, make_policy
-
-
-class Order(Protocol):
-    """The resident keys of a tier, and who goes first."""
-
-    def __len__(self) -> int: ...
-
-    def prefix(self, keys: Keys) -> int:
-        """Count the leading keys that are resident."""
-
-    def touch(self, keys: Keys) -> None:
-        """Note a use of resident keys, from the last to the first."""
-
-    def insert(self, keys: range) -> list[int]:
-        """Add the keys that are not resident, in order; return those that were."""
-
-    def evict(self, n: int, busy: set[int]) -> None:
-        """Drop the first `n` keys that are not busy; there are so many."""
+from kvsim.cache.policies import make_policy
+from kvsim.spec.offload import AdmissionName, EvictionName
 
 
 class ChunkTier:
@@ -131,8 +114,28 @@ class ChunkTier:
         return self._held.union(*(run for keys in self._pins.values() for run in keys))
 
 
-def make_chunk_tier(capacity_chunks: int, eviction: EvictionName, *, extents: bool) -> ChunkTier:
-    """Build an empty tier; `extents=False` keeps single keys whatever the policy (the oracle)."""
-    if extents and eviction in ("lru", "fifo"):
-        return ChunkTier(capacity_chunks, ExtentOrder(moves=eviction == "lru"))
-    return ChunkTier(capacity_chunks, KeyOrder(make_policy(eviction)))
+def make_chunk_tier(
+    capacity_chunks: int,
+    eviction: EvictionName,
+    *,
+    extents: bool,
+    admission: AdmissionName = "all",
+    ttl_s: float = inf,
+    now: Callable[[], float] = float,
+    cost: Callable[[int], float] = float,
+) -> ChunkTier:
+    """Build an empty tier; `extents=False` keeps single keys whatever the policy (the oracle).
+
+    `now` tells the time to the policy ttl, `cost` is that of computing the chunk at a place of a
+    prompt, for the policy cost_aware.
+    """
+    order: Order
+    if eviction == "ttl":
+        order = TtlOrder(ttl_s, now)
+    elif extents and eviction in ("lru", "fifo"):
+        order = ExtentOrder(moves=eviction == "lru")
+    else:
+        order = KeyOrder(make_policy(eviction, capacity_chunks, cost))
+    if admission == "second_hit":
+        order = SecondHit(order)
+    return ChunkTier(capacity_chunks, order)

@@ -9,6 +9,7 @@ the shared text (16 tokens in vLLM, 256 in LMCache).
 
 from __future__ import annotations
 
+from collections.abc import Container
 from itertools import filterfalse
 
 Path = tuple[tuple[int, int], ...]
@@ -65,8 +66,8 @@ def cut(keys: Keys, lo: int, hi: int) -> Keys:
     return taken
 
 
-def leading(keys: Keys, present: set[int]) -> int:
-    """Count the leading keys that are in a set."""
+def leading(keys: Keys, present: Container[int]) -> int:
+    """Count the leading keys that are present."""
     count = 0
     for run in keys:
         missing = next(filterfalse(present.__contains__, run), None)

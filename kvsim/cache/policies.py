@@ -1,21 +1,25 @@
-"""Which chunk goes when room is needed: the four policies of LMCache's CPU tier.
+"""Which chunk goes when room is needed.
 
-Names and meaning as LMCache's `cache_policy`: LRU, FIFO, LFU (ties: oldest first) and MRU. A
-policy knows keys and their order, nothing of sizes or time.
+LRU, FIFO, LFU (ties: oldest first) and MRU have names and meaning as LMCache's `cache_policy`;
+`adaptive` has what LMCache lacks. A policy knows keys and their order, nothing of sizes or time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
-from typing import Literal, Protocol, assert_never
+from typing import Protocol, assert_never
 
-EvictionName = Literal["lru", "fifo", "lfu", "mru"]
+from kvsim.cache.adaptive import Arc, CostAware, S3Fifo
+from kvsim.spec.offload import EvictionName
 
 
 class EvictionPolicy(Protocol):
     """Order the keys of one tier by who goes first."""
+
+    def expect(self, key: int) -> None:
+        """Note which absent key comes next, before room is made for it; `insert` does it else."""
 
     def insert(self, key: int) -> None:
         """Add a key that is not there."""
@@ -32,6 +36,9 @@ class Fifo:
 
     def __init__(self) -> None:
         self._order: OrderedDict[int, None] = OrderedDict()
+
+    def expect(self, key: int) -> None:
+        """Ignore it."""
 
     def insert(self, key: int) -> None:
         self._order[key] = None
@@ -70,6 +77,9 @@ class Lfu:
         self._uses: dict[int, int] = {}
         self._by_uses: dict[int, OrderedDict[int, None]] = {}
 
+    def expect(self, key: int) -> None:
+        """Ignore it."""
+
     def insert(self, key: int) -> None:
         self._uses[key] = 1
         self._by_uses.setdefault(1, OrderedDict())[key] = None
@@ -77,7 +87,7 @@ class Lfu:
     def touch(self, keys: Iterable[int]) -> None:
         for key in keys:
             uses = self._uses[key]
-            del self._by_uses[uses][key]
+            self._drop(key, uses)
             self._uses[key] = uses + 1
             self._by_uses.setdefault(uses + 1, OrderedDict())[key] = None
 
@@ -87,14 +97,22 @@ class Lfu:
         )
         victims = list(islice(order, n))
         for key in victims:
-            del self._by_uses[self._uses.pop(key)][key]
+            self._drop(key, self._uses.pop(key))
         return victims
 
+    def _drop(self, key: int, uses: int) -> None:
+        equals = self._by_uses[uses]
+        del equals[key]
+        if not equals:
+            del self._by_uses[uses]
 
-def make_policy(name: EvictionName) -> EvictionPolicy:
-    """Build the policy of that name, empty."""
+
+def make_policy(
+    name: EvictionName, capacity: int, cost: Callable[[int], float] = float
+) -> EvictionPolicy:
+    """Build the policy of that name, empty; `cost` is that of the chunk at a place of a prompt."""
     match name:
-        case "lru":
+        case "lru" | "ttl":
             return Lru()
         case "fifo":
             return Fifo()
@@ -102,5 +120,11 @@ def make_policy(name: EvictionName) -> EvictionPolicy:
             return Lfu()
         case "mru":
             return Mru()
+        case "s3fifo":
+            return S3Fifo(capacity)
+        case "arc":
+            return Arc(capacity)
+        case "cost_aware":
+            return CostAware(cost)
         case _:
             assert_never(name)

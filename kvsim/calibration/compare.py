@@ -7,6 +7,7 @@ where prompt tokens came from is in LMCache's lines (without LMCache, in the eng
 from collections.abc import Mapping
 from pathlib import Path
 
+from kvsim.calibration.observation import Observation, observe_run
 from kvsim.calibration.readers.measured_request import MeasuredRequest
 from kvsim.calibration.readers.run_folder import MeasuredRun, load_run
 from kvsim.errors import CalibrationError
@@ -25,12 +26,18 @@ SHARES = {
 """Shares of prompt tokens by where they came from, and the summary's count of each."""
 
 
+_OF_NO_RUN = ("events", "stable", "died")
+"""Figures that are no measurement, or no number."""
+
+
 def compare_run(run_dir: Path | str, scenario: Scenario) -> Metrics:
     """Simulate a measured run's scenario; return measured, simulated and error of each metric.
 
-    Errors are relative to the measured value, but for shares of prompt tokens the plain difference.
+    Errors are relative to the measured value, but for shares of prompt tokens, and where the
+    measured value is 0, the plain difference.
     """
-    measured = measured_metrics(load_run(run_dir))
+    run = load_run(run_dir)
+    measured = full_metrics(run, observe_run(run))
     return compare_metrics(measured, simulated_metrics(simulate(scenario).summary_dict()))
 
 
@@ -43,10 +50,7 @@ def compare_metrics(
         model = simulated.get(name)
         error: float | None = None
         if real is not None and model is not None:
-            if name in SHARES:
-                error = model - real
-            elif real:
-                error = (model - real) / real
+            error = model - real if name in SHARES or real == 0 else (model - real) / real
         table[name] = {"measured": real, "simulated": model, "error": error}
     return table
 
@@ -73,6 +77,15 @@ def measured_metrics(run: MeasuredRun) -> dict[str, float | None]:
         "output_tokens_per_s": run.summary.output_tokens_per_s,
         **_token_shares(rows),
     }
+
+
+def full_metrics(run: MeasuredRun, observed: Observation) -> dict[str, float | None]:
+    """Return, after those metrics, every other figure of the summary that the run tells."""
+    metrics = measured_metrics(run)
+    for name, value in observed.summary_dict().items():
+        if name not in metrics and value is not None and name not in _OF_NO_RUN:
+            metrics[name] = float(value)
+    return metrics
 
 
 def simulated_metrics(summary: Mapping[str, float | int | bool | None]) -> dict[str, float | None]:

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kvsim.calibration.fit.robust import Array
 from kvsim.metrics.result import RunResult
 from kvsim.spec import CalibrationSpec, MultiRoundQaSpec, Scenario
+from kvsim.spec.profiles import Roots, find_calibration
 
+Array = NDArray[np.float64]
+SHIPPED = "h100-qwen3-8b"
+"""The calibration on whose runs the shipped profiles rest too."""
 Verdict = Literal["calibrated", "partly", "extrapolated"]
 _MOSTLY = 0.2
 """Share of the run's time from which what left the range describes the run."""
@@ -72,6 +76,22 @@ def confidence(
     return Confidence("extrapolated" if most >= _MOSTLY else "partly", tuple(found))
 
 
+def measured_basis(scenario: Scenario) -> CalibrationSpec:
+    """Return what to judge a scenario by: its calibration, else the one that kvsim ships."""
+    return scenario.calibration or find_calibration(SHIPPED, Roots())
+
+
+def confidence_line(found: Confidence, basis: str) -> str:
+    """Say in one line how far a run can be trusted, and what left the measured range."""
+    if not found.outside:
+        return f"calibrated: all inside what {basis} was measured on"
+    reasons = "; ".join(
+        f"{item.quantity} {item.value} (measured {item.measured})" for item in found.outside
+    )
+    verb = "partly inside" if found.verdict == "partly" else "extrapolated beyond"
+    return f"{verb} what {basis} was measured on: {reasons}"
+
+
 def _other_bench(scenario: Scenario, spec: CalibrationSpec) -> list[Outside]:
     pairs = (
         ("gpu", scenario.gpu.name, spec.gpu),
@@ -108,35 +128,35 @@ def _limits(scenario: Scenario, spec: CalibrationSpec) -> list[Outside]:
 
 
 def _run(run: RunResult, ranges: Mapping[str, tuple[float, float]]) -> list[Outside]:
-    steps = run.steps
+    steps = run.columns(
+        "steps", "start_s", "end_s", "num_steps", "decodes", "context_tokens", "prefill_tokens"
+    )
     found: list[Outside] = []
-    if len(steps):
-        count = steps["num_steps"].to_numpy(dtype=float)
-        weight = (steps["end_s"] - steps["start_s"]).to_numpy(dtype=float).clip(0)
-        decodes = steps["decodes"].to_numpy(dtype=float)
+    if len(steps["decodes"]):
+        weight = (steps["end_s"] - steps["start_s"]).clip(0)
+        decodes = steps["decodes"].astype(float)
         # A row of equal steps gives its first context; each step adds a token to each decode.
-        context = steps["context_tokens"].to_numpy(dtype=float) + decodes * (count - 1)
-        tokens = decodes + steps["prefill_tokens"].to_numpy(dtype=float)
+        context = steps["context_tokens"] + decodes * (steps["num_steps"] - 1)
         for name, values in (
             ("decodes per step", decodes),
             ("decode context per step", context),
-            ("tokens per step", tokens),
+            ("tokens per step", decodes + steps["prefill_tokens"]),
         ):
             found += _beyond(name, values, weight, ranges)
-    requests = run.requests
-    if len(requests):
-        length = (requests["prompt_tokens"] + requests["output_tokens"]).to_numpy(dtype=float)
+    requests = run.columns("requests", "prompt_tokens", "output_tokens")
+    if len(requests["prompt_tokens"]):
+        length = (requests["prompt_tokens"] + requests["output_tokens"]).astype(float)
         found += _beyond("context of one request", length, np.ones(len(length)), ranges)
-    transfers = run.transfers
+    moves = run.columns("transfers", "tier", "direction", "objects")
     kinds = (
         ("chunks per load", "cpu", "read"),
         ("chunks per store", "cpu", "write"),
         ("chunks per remote load", "remote", "read"),
     )
     for name, tier, direction in kinds:
-        rows = transfers[(transfers["tier"] == tier) & (transfers["direction"] == direction)]
-        if len(rows):
-            objects = rows["objects"].to_numpy(dtype=float)
+        own = (moves["tier"] == tier) & (moves["direction"] == direction)
+        objects = moves["objects"][own].astype(float)
+        if len(objects):
             found += _beyond(name, objects, np.ones(len(objects)), ranges)
     return found
 

@@ -22,6 +22,7 @@ from kvsim.cli.size import size
 from kvsim.cli.sweep import sweep
 from kvsim.cli.trace import app as trace_app
 from kvsim.cli.trace_hits import hits
+from kvsim.cli.validate import validate
 from kvsim.errors import KvsimError, SimulationError
 
 app = typer.Typer(
@@ -30,7 +31,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (run, sweep, report, profiles, compare, replay, calibrate, size, breakeven):
+for command in (
+    run,
+    sweep,
+    report,
+    profiles,
+    compare,
+    replay,
+    calibrate,
+    size,
+    breakeven,
+    validate,
+):
     app.command()(command)
 trace_app.command()(hits)
 app.add_typer(trace_app)

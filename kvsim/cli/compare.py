@@ -1,7 +1,7 @@
 """`kvsim compare`: a real run beside its simulation."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,41 +13,76 @@ from kvsim.cli.inputs import (
     recorded_run,
 )
 
+if TYPE_CHECKING:
+    from kvsim.calibration.comparison import Comparison
+
 
 def compare(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a recorded run.")],
     scenario: ScenarioOption = None,
     changes: SetOption = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a page with a chart of each comparison."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Simulate a recorded run and print measured and simulated metrics side by side."""
     described = recorded_run(run_dir, scenario, changes)
 
-    from kvsim.calibration.compare import compare_run
+    from kvsim.calibration.comparison import compare_in_full
 
-    metrics = compare_run(run_dir, described)
+    comparison = compare_in_full(run_dir, described)
+    if html is not None:
+        from kvsim.report.comparison import write_comparison
+
+        write_comparison(comparison, html)
+        typer.echo(f"page written to {html}", err=True)
     if as_json:
-        print_json({"metrics": metrics})
-        return 0
-
-    from rich.console import Console
-
-    from kvsim.cli.tables import plain_table
-
-    table = plain_table(f"{run_dir.resolve().name}: measured and simulated")
-    table.add_column("metric")
-    for column in ("measured", "simulated", "error"):
-        table.add_column(column, justify="right")
-    for name, row in metrics.items():
-        measured, simulated, error = row["measured"], row["simulated"], row["error"]
-        table.add_row(
-            name, _cell(measured), _cell(simulated), "-" if error is None else f"{error:+.2%}"
-        )
-    Console().print(table)
+        print_json(comparison.to_dict())
+    else:
+        _print_tables(comparison)
     return 0
 
 
-def _cell(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+def _print_tables(comparison: "Comparison") -> None:
+    from rich.console import Console
+
+    from kvsim.cli.tables import plain_table
+    from kvsim.report.comparison import error_text, value_text
+
+    console = Console()
+    table = plain_table(f"{comparison.name}: measured and simulated")
+    table.add_column("metric")
+    for column in ("measured", "simulated", "error"):
+        table.add_column(column, justify="right")
+    for name, row in comparison.metrics.items():
+        table.add_row(
+            name, value_text(row["measured"]), value_text(row["simulated"]), error_text(name, row)
+        )
+    console.print(table)
+    for name, found in comparison.distributions.items():
+        table = plain_table(f"{name}: Kolmogorov-Smirnov distance {value_text(found.distance)}")
+        table.add_column("quantile")
+        for column in ("measured", "simulated", "error"):
+            table.add_column(column, justify="right")
+        for line in found.quantiles.to_dict("records"):
+            real, model = value_text(float(line["measured"])), value_text(float(line["simulated"]))
+            table.add_row(f"p{100 * line['level']:g}", real, model, f"{line['error']:+.2%}")
+        console.print(table)
+    if not comparison.step_errors.empty:
+        table = plain_table("step time of GPU-bound steps: simulated against measured")
+        for column in ("steps", "batch from", "context from", "stretches", "median", "absolute"):
+            table.add_column(column, justify="left" if column == "steps" else "right")
+        for line in comparison.step_errors.to_dict("records"):
+            table.add_row(
+                "with prefill" if line["has_prefill"] else "decode only",
+                f"{line['batch']:,}",
+                f"{line['context']:,}",
+                f"{line['stretches']:,}",
+                f"{line['median_error']:+.2%}",
+                f"{line['median_absolute_error']:.2%}",
+            )
+        console.print(table)

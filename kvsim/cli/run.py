@@ -1,5 +1,6 @@
 """`kvsim run`: simulate one scenario and print its summary."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,10 +15,12 @@ from kvsim.cli.inputs import (
     run_folder,
 )
 from kvsim.cli.slo import SloOption, gate, judge, read_slo, slo_table
+from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from kvsim.metrics.result import RunResult
     from kvsim.metrics.slo import SloReport
+    from kvsim.spec.scenario import Scenario
 
 
 def run(
@@ -30,27 +33,74 @@ def run(
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
     slo: SloOption = None,
+    no_time: Annotated[
+        bool,
+        typer.Option("--no-time", help="Hit rates only: each request is served at once."),
+    ] = False,
 ) -> int:
     """Simulate one scenario and print what happened."""
     described = read_scenario(scenario, changes, seed=seed, profiles=profiles)
     promise = read_slo(slo)
+    if no_time:
+        return _without_time(described, as_json=as_json, promised=bool(slo) or out is not None)
     if out is not None:
         run_folder(out)
 
+    from kvsim.plan.stall import stall_risk
+
+    risk = stall_risk(described)
+    if risk is not None and risk.warning is not None:
+        typer.echo(f"kvsim: warning: {risk.warning}", err=True)
+
+    from kvsim.calibration.confidence import confidence, confidence_line, measured_basis
     from kvsim.simulate import simulate
 
     result = simulate(described)
+    basis = measured_basis(described)
+    trust = confidence(result, basis)
     report = judge(result, promise)
     if out is not None:
         result.save(out)
     if as_json:
         judged = {} if report is None else {"slo": report.to_dict()}
-        print_json({**result.summary_dict(), **judged, "wall_s": result.manifest.wall_s})
+        told = {"confidence": trust.verdict, "out_of_range": [asdict(o) for o in trust.outside]}
+        print_json({**result.summary_dict(), **told, **judged, "wall_s": result.manifest.wall_s})
     else:
         _print_tables(result, report)
+        typer.echo(confidence_line(trust, basis.name))
         if out is not None:
             typer.echo(f"tables saved in {out}")
     return gate(report) if promise is not None else 0
+
+
+def _without_time(scenario: "Scenario", *, as_json: bool, promised: bool) -> int:
+    """Print the tokens by source of a scenario whose requests are served at once."""
+    from kvsim.plan.untimed import untimed_hits
+
+    if promised:
+        raise ConfigError("--no-time: gives hit rates only; leave out --slo and --out")
+    found = untimed_hits(scenario)
+    if as_json:
+        print_json(found)
+        return 0
+    from rich.console import Console
+
+    from kvsim.cli.tables import plain_table
+
+    table = plain_table(f"{scenario.name}: {found['requests']:,} requests without time")
+    table.add_column("prompt tokens")
+    table.add_column("tokens", justify="right")
+    table.add_column("part", justify="right")
+    words = {
+        "hit_tokens_hbm": "found in HBM",
+        "hit_tokens_cpu": "found in CPU memory",
+        "hit_tokens_remote": "found in the shared tier",
+        "computed_tokens": "computed",
+    }
+    for key, text in words.items():
+        table.add_row(text, f"{found[key]:,}", f"{found[key] / found['prompt_tokens']:.1%}")
+    Console().print(table)
+    return 0
 
 
 def _print_tables(result: "RunResult", report: "SloReport | None") -> None:

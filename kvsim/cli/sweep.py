@@ -2,16 +2,22 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
+from math import isnan, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, print_json, writable_folder
+from kvsim.cli.inputs import JsonOption, ProfilesOption, print_json
+from kvsim.errors import ConfigError
 from kvsim.units import format_seconds
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from kvsim.sweep.design import Point
+    from kvsim.sweep.execute import Executor
     from kvsim.sweep.store import RunStore
 
 MAX_ROWS_SHOWN = 24
@@ -30,7 +36,10 @@ def sweep(
         int, typer.Option("--jobs", min=1, help="Processes that share the work.")
     ] = os.cpu_count() or 1,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Results (else results/NAME).")
+        str | None,
+        typer.Option(
+            "--out", metavar="DIR|URL", help="Results: a folder (else results/NAME) or s3://..."
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Skip the runs found in DIR.")] = False,
     dry_run: Annotated[
@@ -39,42 +48,80 @@ def sweep(
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Run seeds 0 to N-1 instead.")
     ] = None,
+    executor: Annotated[
+        str, typer.Option("--executor", metavar="local|dask", help="What runs the runs.")
+    ] = "local",
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Dask's, e.g. tcp://host:8786."),
+    ] = None,
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
 ) -> int:
     """Run every point of a sweep and write one table."""
     from kvsim.sweep.design import base_scenario, expand, load_sweep
+    from kvsim.sweep.place import place_of, writable_place
+    from kvsim.sweep.replications import intervals
     from kvsim.sweep.store import RunStore
-    from kvsim.sweep.table import TABLE, rows, tabulate, write_description, write_table
+    from kvsim.sweep.table import (
+        REPLICATIONS,
+        TABLE,
+        rows,
+        tabulate,
+        write_description,
+        write_table,
+    )
 
+    run_all = _executor(executor, scheduler, jobs)
     spec = load_sweep(file)
     base = base_scenario(spec, file, profiles=profiles)
     chosen = list(range(seeds)) if seeds else spec.seeds
     points = expand(
         base, setups=spec.setups, grid=spec.grid, zipped=spec.zip, seeds=chosen, profiles=profiles
     )
-    folder = out or Path("results") / spec.name
-    store = RunStore(folder / "runs")
+    folder = out or f"results/{spec.name}"
+    place = place_of(folder)
+    store = RunStore(place, "runs")
     if dry_run:
         return _estimate(spec.name, points, store=store, jobs=jobs, resume=resume)
 
-    writable_folder(folder)
+    writable_place(folder, option="--out")
     found = {point.key: store.read(point.key) for point in points} if resume else {}
     summaries = {key: record["summary"] for key, record in found.items() if record}
-    failures = _run_missing(points, summaries, store=store, jobs=jobs)
+    failures = _run_missing(points, summaries, store=store, run_all=run_all)
     records = rows(points, summaries)
     if records:
-        write_table(tabulate(records), folder)
+        write_table(tabulate(records), place)
         described = {**spec.model_dump(mode="json"), "seeds": chosen, "scenario": base.to_dict()}
-        write_description(described, folder)
+        write_description(described, place)
+    labels = [*points[0].label]
+    shown = tabulate(records) if records else None
+    if records and len(chosen) > 1:
+        shown = intervals(records, labels)
+        write_table(shown, place, REPLICATIONS)
     if as_json:
-        print_json({"name": spec.name, "out": str(folder), "failed": failures, "rows": records})
+        print_json({"name": spec.name, "out": folder, "failed": failures, "rows": records})
     else:
-        _print_table(records, [*points[0].label])
-        typer.echo(f"{len(records)} of {len(points)} runs are in {folder / TABLE} and sweep.csv")
+        if shown is not None:
+            print_figures(shown, labels)
+        typer.echo(f"{len(records)} of {len(points)} runs are in {folder}/{TABLE} and sweep.csv")
     for failure in failures:
         typer.echo(f"kvsim: failed: {failure}", err=True)
     return 1 if failures else 0
+
+
+def _executor(name: str, scheduler: str | None, jobs: int) -> "Executor":
+    from kvsim.sweep.execute import execute
+
+    if name == "local" and scheduler is None:
+        return partial(execute, jobs=jobs)
+    if name == "dask" and scheduler is not None:
+        from kvsim.sweep.cluster import execute_on_dask
+
+        return partial(execute_on_dask, scheduler=scheduler)
+    raise ConfigError(
+        f"--executor {name}: give local (this machine) or dask with --scheduler tcp://host:8786"
+    )
 
 
 def _estimate(
@@ -93,7 +140,7 @@ def _estimate(
 
 
 def _run_missing(
-    points: "Sequence[Point]", summaries: dict[str, Any], *, store: "RunStore", jobs: int
+    points: "Sequence[Point]", summaries: dict[str, Any], *, store: "RunStore", run_all: "Executor"
 ) -> list[str]:
     """Run what is not there yet, adding to the summaries; return a line a failed run."""
     from rich.console import Console
@@ -106,8 +153,6 @@ def _run_missing(
         TimeRemainingColumn,
     )
 
-    from kvsim.sweep.execute import execute
-
     titles = {point.key: point.title for point in points}
     left = [point for point in points if point.key not in summaries]
     failures: list[str] = []
@@ -116,7 +161,7 @@ def _run_missing(
     with Progress(*columns, *times, console=Console(stderr=True)) as progress:
         task = progress.add_task("runs", total=len(titles), completed=len(summaries))
         try:
-            for outcome in execute(left, jobs=jobs):
+            for outcome in run_all(left):
                 if outcome.summary is None:
                     trace = store.write_failure(outcome.key, outcome.trace or "")
                     failures.append(f"{titles[outcome.key]}: {outcome.error} (see {trace})")
@@ -133,24 +178,31 @@ def _run_missing(
     return failures
 
 
-def _print_table(records: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
-    if not records or len(records) > MAX_ROWS_SHOWN:
+def print_figures(frame: "pd.DataFrame", labels: Sequence[str]) -> None:
+    """Print a short table: a row a run, or a row a point with the half-widths of its intervals."""
+    if len(frame) > MAX_ROWS_SHOWN:
         return
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
 
-    table = plain_table("runs")
-    for label in labels:
+    several = "seeds" in frame
+    table = plain_table("means of all seeds, 95 % confidence" if several else "runs")
+    named = [label for label in labels if label in frame]
+    for label in named:
         table.add_column(label.rpartition(".")[2], overflow="fold")
     for heading in SHOWN.values():
         table.add_column(heading, justify="right")
-    for row in records:
-        table.add_row(*(str(row[label]) for label in labels), *(_show(row[key]) for key in SHOWN))
+    for row in frame.to_dict("records"):
+        table.add_row(*(str(row[label]) for label in named), *(_show(row, key) for key in SHOWN))
     Console().print(table)
 
 
-def _show(value: object) -> str:
+def _show(row: "Mapping[Any, Any]", key: str) -> str:
+    value = row[key]
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:,.3f}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    high = row.get(f"{key}_high", nan)
+    return f"{value:,.3f}" + ("" if isnan(high) else f" ± {high - value:,.3f}")

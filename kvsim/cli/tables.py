@@ -106,7 +106,9 @@ def verdict(summary: Mapping[str, Any]) -> str:
     """Say in one line whether the numbers describe a system or only its collapse."""
     if summary["died"]:
         return (
-            "[bold red]dead:[/] the engine stopped serving (CPU tier full of chunks held by puts)"
+            "[bold red]dead:[/] the engine stopped serving: chunks held by puts fill the CPU tier, "
+            "and a read from the remote tier waits for memory that none of them gives back; "
+            f"{summary['failed']:,} requests failed"
         )
     if summary["stable"]:
         return "[bold green]stable:[/] completions keep up with arrivals"

@@ -1,5 +1,7 @@
 """`kvsim trace hits`: hit tokens by cache size and policy, without time."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from kvsim.cli.trace import (
 from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kvsim.spec.model import ModelSpec
     from kvsim.workload.trace_hits import HitPolicy, Hits, References
     from kvsim.workload.traces import Trace
 
@@ -58,16 +61,20 @@ def hits(
     from kvsim.workload.trace_hits import count_hits, references
 
     policies = [_policy(name) for name in policy or DEFAULT_POLICIES]
-    kv_bytes = _kv_bytes(model)
+    served = _model(model)
+    kv_bytes = served.kv_bytes_per_token if served else None
     trace = read(file, form, strict, hash_tokens, None, None, 4.0)
     asked = references(trace, chunk_tokens)
     sizes = _sizes(capacity, asked, kv_bytes)
     from_row = int(len(trace) * warm_up)
+    cost: Callable[[int], float] = float
+    if served is not None:
+        cost = partial(served.chunk_flops, asked.chunk_tokens)
     found: list[Hits] = []
     with progress_bar("counting hits") as report:
         for name in policies:
             for size in sizes:
-                found.append(count_hits(asked, name, size, from_row=from_row))
+                found.append(count_hits(asked, name, size, from_row=from_row, cost=cost))
                 report(len(found) / (len(policies) * len(sizes)))
     more = _one_more_tb(asked, sizes, kv_bytes, from_row)
     if chart is not None:
@@ -98,10 +105,10 @@ def _policy(name: str) -> "HitPolicy":
     return known[name]
 
 
-def _kv_bytes(model: str | None) -> int | None:
+def _model(name: str | None) -> "ModelSpec | None":
     from kvsim.spec.load import load_profile
 
-    return load_profile("models", model).kv_bytes_per_token if model is not None else None
+    return load_profile("models", name) if name is not None else None
 
 
 def _sizes(given: list[str] | None, asked: "References", kv_bytes: int | None) -> list[int]:

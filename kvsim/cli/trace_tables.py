@@ -1,6 +1,7 @@
 """Tables of `kvsim trace`, narrow enough for a terminal of 80 columns."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -170,24 +171,21 @@ def print_hits(
     more: Mapping[int, int],
     kv_bytes_per_token: int | None,
 ) -> None:
-    """Print hit rates, a row a size, a column a policy; `more` is what one more TB adds."""
-    policies = list(dict.fromkeys(hits.policy for hits in found))
-    table = plain_table(f"{name}: token hit rate without time, chunks of {asked.chunk_tokens}")
-    table.add_column("size", justify="right")
-    for policy in policies:
-        table.add_column(policy, justify="right")
+    """Print hits by size and policy; `more` is what one more TB adds under LRU."""
+    table = plain_table(f"{Path(name).name}: hits without time, chunks of {asked.chunk_tokens}")
+    for column in ("size", "policy", "hit tokens", "hit rate"):
+        table.add_column(column, justify="left" if column == "policy" else "right")
     if more:
-        table.add_column("1 TB more adds (lru)", justify="right")
-    rates = {(hits.capacity_chunks, hits.policy): hits.rate for hits in found}
+        table.add_column("1 TB more adds", justify="right")
     for size in dict.fromkeys(hits.capacity_chunks for hits in found):
         tokens = size * asked.chunk_tokens
-        cells = [f"{rates[size, policy]:.2%}" for policy in policies]
-        if more:
-            cells.append(f"{format_count(more[size])} tokens")
-        table.add_row(
-            format_bytes(tokens * kv_bytes_per_token)
-            if kv_bytes_per_token
-            else f"{format_count(tokens)} tokens",
-            *cells,
-        )
+        shown = f"{format_count(tokens)} tokens"
+        if kv_bytes_per_token:
+            shown = format_bytes(tokens * kv_bytes_per_token)
+        for hits in (one for one in found if one.capacity_chunks == size):
+            added = [f"{format_count(more[size])} tokens"] if hits.policy == "lru" and more else []
+            cells = (shown, hits.policy, f"{hits.hit_tokens:,}", f"{hits.rate:.2%}")
+            table.add_row(*cells, *added)
+            shown = ""
+        table.add_section()
     Console().print(table)

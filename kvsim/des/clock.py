@@ -9,11 +9,11 @@ Only this module touches what SimPy keeps private; tests/unit/des pins it.
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import simpy
 from simpy.core import EmptySchedule
-from simpy.events import Event
+from simpy.events import Event, EventPriority
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ class _Alarm(Event):
 class Clock(simpy.Environment):
     """Simulated seconds since the start of the run."""
 
-    now: float = 0.0  # type: ignore[assignment]  # a plain attribute: SimPy's property costs a call
+    now: float = 0.0  # a plain attribute, as SimPy's property costs a call
 
     def __init__(self, initial_time: float = 0.0) -> None:
         super().__init__(initial_time)
@@ -70,7 +70,7 @@ class Clock(simpy.Environment):
             raise EmptySchedule
         when_s, _, _, event = heappop(self._queue)
         self._now = self.now = when_s
-        callbacks = event.callbacks
+        callbacks: Any = event.callbacks
         if callbacks is None:
             return
         event.callbacks = None  # type: ignore[assignment]
@@ -79,9 +79,9 @@ class Clock(simpy.Environment):
                 callback(event)
         except simpy.core.StopSimulation:
             event.callbacks = callbacks[callbacks.index(callback) + 1 :]
-            self.schedule(event, -1)
+            self.schedule(event, EventPriority(-1))
             raise
-        if not (event._ok or getattr(event, "_defused", False)):
+        if not event._ok and not event.defused:
             raise event._value  # a process failed and nobody waits for it
 
     def at(self, when_s: float, priority: int = NORMAL) -> Event:

@@ -211,7 +211,11 @@ class Engine:
         last.context_tokens = context_tokens + (done - 1) * decodes
         self._gpu_free_s = last.gpu_end_s
         self._rows.add_run(
-            starts[0], last.gpu_end_s, num_steps=done, decodes=decodes, context_tokens=context_tokens
+            starts[0],
+            last.gpu_end_s,
+            num_steps=done,
+            decodes=decodes,
+            context_tokens=context_tokens,
         )
         self._in_flight[0] = last
 

@@ -59,7 +59,7 @@ class FrontEnd:
 
     def submit(self, request: Request) -> None:
         """Route a request from the client at once, and tokenise it when its API server is free."""
-        self._recorder.requests.append(request)
+        self._recorder.request(request)
         request.instance = instance = self._router.route(request)
         server = self._servers[instance]
         cost = self._host.request_in

@@ -6,8 +6,8 @@ from typing import Any
 
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.schedule import BlockBook
+from kvsim.metrics.columns import Columns
 from kvsim.metrics.usage import Usage
-from kvsim.workload.request import Request
 
 
 class TierUsage:
@@ -29,8 +29,9 @@ class TierUsage:
         if self._lmcache is not None:
             self._chunks.note(now_s, self._lmcache.cpu.used_chunks)
 
-    def rows(self, requests: list[Request], end_s: float) -> list[dict[str, Any]]:
+    def rows(self, requests: Columns, end_s: float) -> list[dict[str, Any]]:
         """Describe the use from time 0 to `end_s` by the requests that this instance served."""
+        mine = requests["instance"] == self._instance
         pool, block_bytes = self._pool, self._block_bytes
         rows = [
             {
@@ -39,8 +40,8 @@ class TierUsage:
                 "capacity_bytes": pool.num_blocks * block_bytes,
                 "mean_used_bytes": round(self._blocks.mean(end_s) * block_bytes),
                 "peak_used_bytes": self._blocks.peak * block_bytes,
-                "lookups": len(requests),
-                "hit_tokens": sum(request.hit_tokens_hbm for request in requests),
+                "lookups": int(mine.sum()),
+                "hit_tokens": int(requests["hit_tokens_hbm"][mine].sum()),
                 "evicted_bytes": pool.evicted_blocks * block_bytes,
             }
         ]
@@ -54,7 +55,7 @@ class TierUsage:
                     "mean_used_bytes": round(self._chunks.mean(end_s) * chunk_bytes),
                     "peak_used_bytes": self._chunks.peak * chunk_bytes,
                     "lookups": self._lmcache.lookups,
-                    "hit_tokens": sum(request.hit_tokens_cpu for request in requests),
+                    "hit_tokens": int(requests["hit_tokens_cpu"][mine].sum()),
                     "evicted_bytes": cpu.evicted_chunks * chunk_bytes,
                 }
             )

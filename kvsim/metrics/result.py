@@ -7,27 +7,36 @@ give equal bytes in every file but manifest.json, which also tells the wall time
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from kvsim.errors import ConfigError
+from kvsim.metrics.folder import new_result
+from kvsim.metrics.recorder import STEP_COLUMNS, TRANSFER_COLUMNS
 from kvsim.metrics.summary import Summary, summarise
-from kvsim.metrics.tables import FIELDS, build_tables, read_table, to_frame, write_table
+from kvsim.metrics.tables import (
+    FIELDS,
+    SavedTables,
+    build_tables,
+    read_table,
+    to_frame,
+    write_table,
+)
 from kvsim.spec.scenario import Scenario
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     import pandas as pd
     import pyarrow as pa  # type: ignore[import-untyped]
 
+    from kvsim.metrics.columns import Columns
     from kvsim.metrics.recorder import Recorder
 
 
@@ -56,6 +65,8 @@ class RunResult:
     manifest: Manifest
     _summary: Summary
     _make_tables: Callable[[], Mapping[str, pa.Table]]
+    _recorder: Recorder | None = None
+    """The rows that are still in memory, if they all are."""
 
     @classmethod
     def from_run(
@@ -74,8 +85,8 @@ class RunResult:
         """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept."""
         launching_s = scenario.workload.time
         if launching_s is None:
-            last_s = max((r.arrival_s for r in recorder.requests), default=start_s)
-            launching_s = last_s - start_s
+            arrivals_s = recorder.request_columns()["arrival_s"]
+            launching_s = float(arrivals_s.max()) - start_s if len(arrivals_s) else 0.0
         summary = summarise(
             recorder,
             start_s=start_s,
@@ -98,6 +109,7 @@ class RunResult:
             manifest,
             summary,
             partial(build_tables, recorder, tiers_rows, remote_keys),
+            recorder if recorder.sink is None else None,
         )
 
     @cached_property
@@ -129,6 +141,31 @@ class RunResult:
         """A row a change of the number of live sessions."""
         return to_frame(self._tables["sessions"])
 
+    def columns(self, name: str, *columns: str) -> Columns:
+        """Return columns of `requests` (without warm-ups), `steps` or `transfers` as arrays.
+
+        Rows that are in memory are read without the libraries of tables.
+        """
+        recorder = self._recorder
+        if recorder is None:
+            table = self._tables[name].to_pandas()
+            if name == "requests":
+                table = table[~table["warmup"]]
+            return {column: table[column].to_numpy() for column in columns}
+        if name == "requests":
+            requests = recorder.request_columns()
+            return {column: requests[column] for column in columns}
+        rows, known = (
+            (recorder.steps, STEP_COLUMNS)
+            if name == "steps"
+            else (recorder.transfers, TRANSFER_COLUMNS)
+        )
+        places = [known.index(column) for column in columns]
+        return {
+            column: np.array([row[place] for row in rows])
+            for column, place in zip(columns, places, strict=True)
+        }
+
     def summary_dict(self) -> Summary:
         """Return the figures of the run (see `kvsim.metrics.summary`)."""
         return dict(self._summary)
@@ -141,33 +178,18 @@ class RunResult:
 
     def save(self, folder: Path) -> None:
         """Write the folder, whole or not at all; an earlier result in its place is replaced."""
-        folder = Path(folder).resolve()
-        partial_folder = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-        replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
-        try:
-            _check_place(folder)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            for leftover in (partial_folder, replaced):
-                shutil.rmtree(leftover, ignore_errors=True)
-            partial_folder.mkdir()
-            self._write_files(partial_folder)
-            if folder.exists():
-                folder.rename(replaced)
-            partial_folder.rename(folder)
-        except OSError as error:
-            raise ConfigError(
-                f"{folder}: the run cannot be saved there ({error.strerror or error}); "
-                "name a folder that can be written"
-            ) from error
-        finally:
-            if replaced.exists() and not folder.exists():
-                replaced.rename(folder)
-            for leftover in (partial_folder, replaced):
-                shutil.rmtree(leftover, ignore_errors=True)
+        with new_result(folder) as draft:
+            self.write_files(draft)
 
-    def _write_files(self, folder: Path) -> None:
+    def saved_in(self, folder: Path) -> RunResult:
+        """Return the same result with tables that are read from a folder when asked for."""
+        return replace(self, _make_tables=partial(SavedTables, Path(folder)))
+
+    def write_files(self, folder: Path, *, but: Collection[str] = ()) -> None:
+        """Write the files of a saved run into a folder, `but` for tables that are there."""
         for name in FIELDS:
-            write_table(self._tables[name], folder / f"{name}.parquet")
+            if name not in but:
+                write_table(self._tables[name], folder / f"{name}.parquet")
         yaml = _yaml()
         with (folder / "scenario.yaml").open("w", encoding="utf-8") as file:
             yaml.dump(self.scenario.to_dict(), file)
@@ -200,16 +222,6 @@ def load_remote_keys(folder: Path) -> list[tuple[int, int]]:
     """Return (node id, chunk index) of what a saved run left in its remote store."""
     table = read_table("remote", Path(folder) / "remote.parquet")
     return list(zip(table["node_id"].to_pylist(), table["chunk_index"].to_pylist(), strict=True))
-
-
-def _check_place(folder: Path) -> None:
-    """Refuse to replace what is neither a saved run nor empty."""
-    if not folder.exists() or (folder / "manifest.json").is_file():
-        return
-    if not folder.is_dir() or any(folder.iterdir()):
-        raise ConfigError(
-            f"{folder}: is there already and no saved run; name a new folder for this one"
-        )
 
 
 def _write_json(content: Mapping[str, Any], path: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from kvsim.metrics.columns import TOKEN_SUMS, Columns
 from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.stats import (
     level_max,
@@ -23,20 +24,9 @@ from kvsim.metrics.stats import (
     overlap_mean,
     quantiles_or_none,
 )
-from kvsim.workload.request import Request
 
 SummaryValue = float | int | bool | None
 Summary = dict[str, SummaryValue]
-
-_SUMS = (
-    "prompt_tokens",
-    "computed_tokens",
-    "hit_tokens_hbm",
-    "hit_tokens_cpu",
-    "hit_tokens_remote",
-    "recomputed_elsewhere_tokens",
-    "recomputed_evicted_tokens",
-)
 
 BACKLOG_REQUESTS = 5
 BACKLOG_FRACTION = 0.05
@@ -57,26 +47,30 @@ def summarise(
 
     `launching_s` is how long, from `start_s` on, new requests were sent.
     """
-    requests = [r for r in recorder.requests if not r.warmup]
-    finished = [r for r in requests if is_finished(r, end_s)]
-    arrival = np.array([r.arrival_s for r in finished], dtype=float)
-    first = np.array([r.first_token_s for r in finished], dtype=float)
-    last = np.array([r.finished_s for r in finished], dtype=float)
-    output = np.array([r.output_tokens for r in finished], dtype=float)
+    requests = recorder.request_columns()
+    in_time = requests["finished"] & (requests["finished_s"] <= end_s)
+    finished = {name: column[in_time] for name, column in requests.items()}
+    num_finished = int(np.count_nonzero(in_time))
+    arrival, first, last = (
+        finished["arrival_s"],
+        finished["first_token_s"],
+        finished["finished_s"],
+    )
+    output = finished["output_tokens"].astype(float)
     several = output > 1
     decode_s = last - first
     moving = decode_s > 0
     ttft = first - arrival
-    queue = [r.scheduled_s - r.arrival_s for r in finished if r.scheduled_s is not None]
+    queue = finished["scheduled_s"] - arrival
     ttft_p50, ttft_p95, ttft_p99 = quantiles_or_none(ttft, (0.5, 0.95, 0.99))
-    sums = {name: sum(getattr(r, name) for r in finished) for name in _SUMS}
+    sums = {name: int(finished[name].sum()) for name in TOKEN_SUMS}
     hits = sums["hit_tokens_hbm"] + sums["hit_tokens_cpu"] + sums["hit_tokens_remote"]
 
     total_s = end_s - start_s
     per_s = 1 / total_s if total_s > 0 else 0.0
     launched_end_s = min(start_s + launching_s, end_s)
     return {
-        "finished_per_s": len(finished) * per_s,
+        "finished_per_s": num_finished * per_s,
         "ttft_s_mean": mean_or_none(ttft),
         "ttft_s_p50": ttft_p50,
         "ttft_s_p95": ttft_p95,
@@ -86,14 +80,14 @@ def summarise(
         "input_tokens_per_s": sums["prompt_tokens"] * per_s,
         "output_tokens_per_s": float(output.sum()) * per_s,
         "e2e_s_mean": mean_or_none(last - arrival),
-        "queue_s_mean": mean_or_none(queue),
-        "load_s_mean": mean_or_none([r.load_s for r in finished]),
+        "queue_s_mean": mean_or_none(queue[~np.isnan(queue)]),
+        "load_s_mean": mean_or_none(finished["load_s"]),
         **sums,
         "token_hit_rate": hits / sums["prompt_tokens"] if sums["prompt_tokens"] else 0.0,
-        "finished": len(finished),
-        "failed": sum(r.outcome in ("failed", "rejected") for r in requests),
-        "launched": len(requests),
-        "preemptions": sum(r.preemptions for r in requests),
+        "finished": num_finished,
+        "failed": int(np.count_nonzero(requests["failed"])),
+        "launched": len(in_time),
+        "preemptions": int(requests["preemptions"].sum()),
         "sessions_mean": level_mean(recorder.sessions, start_s, launched_end_s),
         "sessions_max": int(level_max(recorder.sessions, start_s, launched_end_s)),
         "stable": not died
@@ -104,17 +98,8 @@ def summarise(
     }
 
 
-def is_finished(request: Request, end_s: float) -> bool:
-    """Tell whether the client had the whole answer by the end of the run."""
-    return (
-        request.outcome == "finished"
-        and request.finished_s is not None
-        and request.finished_s <= end_s
-    )
-
-
 def is_stable(
-    requests: Sequence[Request],
+    requests: Columns,
     sessions: Sequence[tuple[float, int]],
     *,
     start_s: float,
@@ -136,10 +121,8 @@ def is_stable(
     So an overload of 10 % shows within a time of several session lengths, and
     a shorter run may pass although it would have collapsed later.
     """
-    arrivals = np.array([r.arrival_s for r in requests], dtype=float)
-    ends = np.array(
-        [math.inf if r.finished_s is None else r.finished_s for r in requests], dtype=float
-    )
+    arrivals = requests["arrival_s"]
+    ends = np.where(np.isnan(requests["finished_s"]), math.inf, requests["finished_s"])
     middle_s = (start_s + end_s) / 2
     late_s = (middle_s + end_s) / 2
     if not start_s < middle_s < late_s < end_s:

@@ -11,7 +11,13 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from kvsim.errors import ConfigError
-from kvsim.metrics.recorder import SESSION_COLUMNS, STEP_COLUMNS, TRANSFER_COLUMNS, Recorder
+from kvsim.metrics.recorder import (
+    ROW_GROUP,
+    SESSION_COLUMNS,
+    STEP_COLUMNS,
+    TRANSFER_COLUMNS,
+    Recorder,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]
 
     from kvsim.workload.request import Request
+
+COMPRESSION = "zstd"
 
 # Column -> Arrow type, in the order of the file.
 _REQUEST_FIELDS = {
@@ -99,20 +107,23 @@ def build_tables(
     remote_keys: Iterable[tuple[int, int]],
 ) -> dict[str, pa.Table]:
     """Make all tables of a run; rows keep the order in which they were recorded."""
-    rows: dict[str, Iterable[Sequence[Any]]] = {
-        "requests": map(_request_row, recorder.requests),
+    rows: dict[str, Iterable[Any]] = {
+        "requests": recorder.requests,
         "steps": recorder.steps,
         "transfers": recorder.transfers,
         "tiers": [[row[name] for name in _TIER_FIELDS] for row in tiers_rows],
         "sessions": recorder.sessions,
         "remote": sorted(remote_keys),
     }
-    return {name: _table(name, rows[name]) for name in FIELDS}
+    return {name: make_table(name, rows[name]) for name in FIELDS}
 
 
-def _table(name: str, rows: Iterable[Sequence[Any]]) -> pa.Table:
+def make_table(name: str, rows: Iterable[Any]) -> pa.Table:
+    """Make a table of recorded rows: tuples, or requests for the table of requests."""
     import pyarrow as pa
 
+    if name == "requests":
+        rows = map(_request_row, rows)
     schema = _schema(name)
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.table(
@@ -149,7 +160,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Write a table so that equal rows give equal bytes."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
-    pq.write_table(table, path, compression="zstd")
+    pq.write_table(table, path, compression=COMPRESSION, row_group_size=ROW_GROUP)
 
 
 def read_table(name: str, path: Path) -> pa.Table:
@@ -168,6 +179,18 @@ def read_table(name: str, path: Path) -> pa.Table:
             f"{path}: its columns are not those of this version's {name}; run the scenario again"
         )
     return table
+
+
+class SavedTables(dict[str, "pa.Table"]):
+    """The tables of a saved run, each read when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def __missing__(self, name: str) -> pa.Table:
+        table = self[name] = read_table(name, self._folder / f"{name}.parquet")
+        return table
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:

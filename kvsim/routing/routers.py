@@ -2,8 +2,9 @@
 
 `round_robin` is production-stack's: the next instance in strict turn, in true arrival order.
 `least_loaded` is nginx's `least_conn`: fewest open streams, ties in turn. `session` is
-production-stack's consistent hash ring over the user id. `random` draws from its own stream of the
-run's seed.
+production-stack's consistent hash ring over the user id. `power_of_two` is Envoy's least-request:
+two draws, the one with fewer open streams. `random` draws from its own stream of the run's seed.
+Routers that look at prompts are in `cache_aware`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import zlib
 from bisect import bisect
-from typing import Literal, Protocol, assert_never
+from typing import Protocol, assert_never
 
 import numpy as np
 
+from kvsim.routing.cache_aware import KvAware, LlmD, PrefixAware, Surroundings
+from kvsim.spec.routing import RouterName, RoutingSpec
 from kvsim.workload.request import Request
 
-RouterName = Literal["round_robin", "random", "least_loaded", "session"]
 _POINTS_PER_INSTANCE = 160
 
 
@@ -77,6 +79,21 @@ class LeastLoaded(RoundRobin):
         self._open[request.instance] -= 1
 
 
+class PowerOfTwoChoices(LeastLoaded):
+    """Draw two instances, maybe the same one twice, and take the one with fewer open streams."""
+
+    def __init__(self, instances: int, seed: int) -> None:
+        super().__init__(instances)
+        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+
+    def route(self, request: Request) -> int:
+        chosen = min(
+            self._rng.integers(self._instances, size=2).tolist(), key=self._open.__getitem__
+        )
+        self._open[chosen] += 1
+        return int(chosen)
+
+
 class SessionSticky(RoundRobin):
     """Send all requests of a user to one instance, by a consistent hash ring."""
 
@@ -88,20 +105,31 @@ class SessionSticky(RoundRobin):
             for p in range(_POINTS_PER_INSTANCE)
         )
         self._ring = sorted(points)
+        self._chosen: dict[int, int] = {}
 
     def route(self, request: Request) -> int:
-        place = bisect(self._ring, (_ring_hash(str(request.session_id)), self._instances)) % len(
-            self._ring
-        )
-        return self._ring[place][1]
+        session = request.session_id
+        chosen = self._chosen.get(session)
+        if chosen is None:
+            place = bisect(self._ring, (_ring_hash(str(session)), self._instances))
+            chosen = self._chosen[session] = self._ring[place % len(self._ring)][1]
+        return chosen
 
 
 def _ring_hash(text: str) -> int:
     return int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8], "big")
 
 
-def make_router(name: RouterName, instances: int, seed: int) -> Router:
+def make_router(
+    name: RouterName,
+    instances: int,
+    seed: int,
+    spec: RoutingSpec | None = None,
+    around: Surroundings | None = None,
+) -> Router:
     """Build the router of that name."""
+    spec = spec or RoutingSpec()
+    around = around or Surroundings()
     match name:
         case "round_robin":
             return RoundRobin(instances)
@@ -109,7 +137,15 @@ def make_router(name: RouterName, instances: int, seed: int) -> Router:
             return Random(instances, seed)
         case "least_loaded":
             return LeastLoaded(instances)
+        case "power_of_two":
+            return PowerOfTwoChoices(instances, seed)
         case "session":
             return SessionSticky(instances)
+        case "prefix_aware":
+            return PrefixAware(instances, seed)
+        case "kv_aware":
+            return KvAware(SessionSticky(instances).route, instances, spec, around)
+        case "llm_d":
+            return LlmD(instances, seed, spec, around)
         case _:
             assert_never(name)

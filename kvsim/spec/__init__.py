@@ -24,7 +24,8 @@ from kvsim.spec.profiles import (
     load_profile,
     shipped_profiles,
 )
-from kvsim.spec.scenario import RouterName, Scenario
+from kvsim.spec.routing import RouterName, RoutingSpec
+from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.storage import (
     FileClient,
@@ -65,6 +66,7 @@ __all__ = [
     "RemoteSpec",
     "Roots",
     "RouterName",
+    "RoutingSpec",
     "Scenario",
     "ScheduleCost",
     "SloSpec",

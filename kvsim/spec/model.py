@@ -241,3 +241,9 @@ class ModelSpec(Profile):
         """FLOP of one token in all sliding-window layers, once the window is full."""
         width = self.num_attention_heads * self.head_dim * self.sliding_window
         return 4 * self.num_sliding_layers * width
+
+    def chunk_flops(self, chunk_tokens: int, place: int) -> float:
+        """FLOP that compute chunk number `place` of a prompt, whose tokens see all before them."""
+        seen = place * chunk_tokens + (chunk_tokens + 1) / 2
+        per_token = 2 * self.linear_params_active + seen * self.attention_flops_per_pair
+        return chunk_tokens * per_token

@@ -11,7 +11,8 @@ from kvsim.spec.base import Bytes, Count, PositiveCount, PositiveSeconds, Profil
 from kvsim.spec.profiles import Roots, resolve
 from kvsim.spec.storage import StorageSpec
 
-EvictionName = Literal["lru", "fifo", "lfu", "mru"]
+EvictionName = Literal["lru", "fifo", "lfu", "mru", "s3fifo", "arc", "ttl", "cost_aware"]
+AdmissionName = Literal["all", "second_hit"]
 ConnectorName = Literal["none", "lmcache_inproc"]
 
 BY_HAND = {"kind": "assumed", "how": "set in the scenario"}
@@ -24,7 +25,13 @@ class CpuTierSpec(Spec):
     capacity: Bytes = 5 * 2**30
     """Size per rank (bytes; LMCache's max_local_cpu_size, which counts GiB); 0: no tier."""
     eviction: EvictionName = "lru"
-    """Which chunk goes first (LMCache's cache_policy)."""
+    """Which chunk goes first: lru, fifo, lfu and mru are LMCache's cache_policy; ttl is lru whose
+    chunks are found only within `ttl` of their last use; the others are what-ifs."""
+    ttl: PositiveSeconds = 300.0
+    """Time since its last use after which a chunk is not found any more (s; eviction ttl only)."""
+    admission: AdmissionName = "all"
+    """Which chunks enter: all, as in LMCache, or second_hit: those that were computed before
+    (vLLM's store_threshold: 2; the last 64,000 chunks are remembered)."""
 
 
 class RemoteSpec(Spec):

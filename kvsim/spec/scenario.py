@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -21,13 +21,13 @@ from kvsim.spec.model import ModelSpec
 from kvsim.spec.offload import OffloadSpec
 from kvsim.spec.problems import problem_line
 from kvsim.spec.profiles import Roots, resolve
+from kvsim.spec.routing import RouterName, RoutingSpec
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.synthetic_workload import AgenticSpec, ChatSpec, RagSpec
 from kvsim.spec.trace_workload import TraceSpec
 from kvsim.spec.workload import MultiRoundQaSpec
 from kvsim.units import format_bytes
 
-RouterName = Literal["round_robin", "random", "least_loaded", "session"]
 WorkloadSpec = Annotated[
     MultiRoundQaSpec | TraceSpec | AgenticSpec | RagSpec | ChatSpec, Field(discriminator="kind")
 ]
@@ -48,6 +48,8 @@ class Scenario(Spec):
     """vLLM instances, each with its own GPUs, host share and CPU tier."""
     router: RouterName = "round_robin"
     """How requests are spread over the instances."""
+    routing: RoutingSpec = Field(default_factory=RoutingSpec)
+    """Settings of the routers that have some."""
     engine: EngineSpec = Field(default_factory=EngineSpec)
     """How vLLM is set up."""
     offload: OffloadSpec = Field(default_factory=OffloadSpec)

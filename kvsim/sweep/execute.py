@@ -1,4 +1,4 @@
-"""Run the points of a sweep on this machine's cores, each isolated from the others.
+"""Run the points of a sweep, here on this machine's cores, each isolated from the others.
 
 Workers get plain dictionaries and send plain dictionaries back; the pool is warmed once. Longest
 runs go first, so that no core idles at the end; the table does not depend on the order.
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from kvsim.sweep.design import Point
 
@@ -18,7 +18,7 @@ _SECONDS_PER_WEIGHT = 2.5e-8
 """Wall time of a unit of `weight` on one core of a server of 2023."""
 _START_S = 2.0
 """Time to start the workers."""
-_DIED = "the process died (killed, or out of memory)"
+DIED = "the process died (killed, or out of memory)"
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,13 @@ class Outcome:
     wall_s: float
     error: str | None = None
     trace: str | None = None
+
+
+class Executor(Protocol):
+    """Whatever runs points: the cores of this machine, or a cluster."""
+
+    def __call__(self, points: Sequence[Point]) -> Iterator[Outcome]:
+        """Yield outcomes as they come; points with one key (equal scenarios) run once."""
 
 
 def run_point(key: str, scenario: Mapping[str, Any]) -> Outcome:
@@ -68,6 +75,12 @@ def estimate_s(
     return float(max(longest, sum(weights.values()) * each / max(1, jobs)) + _START_S)
 
 
+def in_order(points: Sequence[Point]) -> list[Point]:
+    """Return what has to run, the longest first."""
+    unique = {point.key: point for point in points}
+    return sorted(unique.values(), key=lambda point: -weight(point.scenario))
+
+
 def execute(
     points: Sequence[Point], *, jobs: int, run: Callable[..., Outcome] = run_point
 ) -> Iterator[Outcome]:
@@ -76,8 +89,7 @@ def execute(
     A run that kills its process takes down the pool and with it the runs beside it, so those are
     run again one at a time: the culprit fails, the others do not.
     """
-    unique = list({point.key: point for point in points}.values())
-    unique.sort(key=lambda point: -weight(point.scenario))
+    unique = in_order(points)
     jobs = max(1, min(jobs, len(unique)))
     if jobs == 1:
         for point in unique:
@@ -89,7 +101,7 @@ def execute(
         culprits: list[Point] = []
         yield from _in_pool([point], jobs=jobs, in_flight=1, run=run, died=culprits)
         if culprits:
-            yield Outcome(point.key, None, 0.0, error=_DIED)
+            yield Outcome(point.key, None, 0.0, error=DIED)
 
 
 def _in_pool(

@@ -1,4 +1,4 @@
-"""Finished runs on disk: one small JSON file each, written whole or not at all.
+"""Finished runs on disk, or at an address: one small JSON file each, whole or not at all.
 
 A stored run is taken up again only by the code that made it: its file holds a fingerprint of every
 module that can move a result.
@@ -6,10 +6,11 @@ module that can move a result.
 
 import hashlib
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from kvsim.sweep.place import Place, place_of
 
 _NO_RESULT = ("cli", "report", "sweep", "calibration", "plan", "app")
 
@@ -27,16 +28,17 @@ def code_fingerprint() -> str:
 
 
 class RunStore:
-    """The folder that holds one file per finished run, named by its scenario's hash."""
+    """Holds one file per finished run, named by its scenario's hash."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, place: Place | Path, folder: str = ".") -> None:
+        self._place = place_of(place) if isinstance(place, Path) else place
+        self._folder = folder
 
     def read(self, key: str) -> dict[str, Any] | None:
         """Hand back a finished run, or None where there is none that this code made."""
         try:
-            record = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            record = json.loads(self._place.read(f"{self._folder}/{key}.json") or b"")
+        except ValueError:
             return None
         if not isinstance(record, dict) or record.get("code") != code_fingerprint():
             return None
@@ -45,26 +47,21 @@ class RunStore:
     def wall_times(self) -> dict[str, float]:
         """Read how long each stored run took, whatever code made it."""
         times = {}
-        for path in sorted(self.folder.glob("*.json")):
+        for name in self._place.names(self._folder, ".json"):
             try:
-                times[path.stem] = float(json.loads(path.read_text(encoding="utf-8"))["wall_s"])
-            except (OSError, ValueError, KeyError, TypeError):
+                record = json.loads(self._place.read(f"{self._folder}/{name}") or b"")
+                times[name.removesuffix(".json")] = float(record["wall_s"])
+            except (ValueError, KeyError, TypeError):
                 continue
         return times
 
     def write(self, key: str, record: dict[str, Any]) -> None:
         """Keep a finished run; a reader sees the old file or the new one, never half of one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        target = self.folder / f"{key}.json"
-        draft = target.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_text(
-            json.dumps({"code": code_fingerprint(), **record}, indent=1), encoding="utf-8"
-        )
-        draft.replace(target)
+        text = json.dumps({"code": code_fingerprint(), **record}, indent=1)
+        self._place.write(f"{self._folder}/{key}.json", text.encode())
 
-    def write_failure(self, key: str, trace: str) -> Path:
-        """Keep the traceback of a run that crashed, for whoever mends it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{key}.error.txt"
-        path.write_text(trace, encoding="utf-8")
-        return path
+    def write_failure(self, key: str, trace: str) -> str:
+        """Keep the traceback of a run that crashed, for whoever mends it; say where."""
+        name = f"{self._folder}/{key}.error.txt"
+        self._place.write(name, trace.encode())
+        return f"{self._place}/{name}"

@@ -1,11 +1,13 @@
 """The sweep's table: one tidy row a run, the same bytes whatever order the runs ended in."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kvsim.sweep.design import Point
+from kvsim.sweep.place import Place, place_of
 from kvsim.sweep.store import code_fingerprint
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 TABLE = "sweep.parquet"
 DESCRIPTION = "sweep.json"
+REPLICATIONS = "replications"
+"""Name of the table with a row a point, where several seeds were run."""
 
 
 def rows(
@@ -35,16 +39,20 @@ def tabulate(records: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     return frame.astype(dict.fromkeys(empty, float))
 
 
-def write_table(frame: "pd.DataFrame", folder: Path) -> None:
+def write_table(frame: "pd.DataFrame", place: Place | Path, name: str = "sweep") -> None:
     """Write the table for programs (parquet) and for spreadsheets (csv)."""
-    frame.to_parquet(folder / TABLE, index=False)
-    frame.to_csv(folder / "sweep.csv", index=False)
+    place = place_of(place) if isinstance(place, Path) else place
+    content = io.BytesIO()
+    frame.to_parquet(content, index=False)
+    place.write(f"{name}.parquet", content.getvalue())
+    place.write(f"{name}.csv", frame.to_csv(index=False, lineterminator="\n").encode())
 
 
-def write_description(described: Mapping[str, Any], folder: Path) -> None:
+def write_description(described: Mapping[str, Any], place: Place | Path) -> None:
     """Write what was swept, whole, so that a report needs no other file."""
+    place = place_of(place) if isinstance(place, Path) else place
     text = json.dumps({**described, "code": code_fingerprint()}, indent=1)
-    (folder / DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+    place.write(DESCRIPTION, f"{text}\n".encode())
 
 
 def read_description(folder: Path) -> dict[str, Any]:

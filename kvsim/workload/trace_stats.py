@@ -71,7 +71,7 @@ def measure_reuse(trace: Trace, *, progress: Progress = lambda _: None) -> Reuse
             progress(row / len(trace))
         moved: list[tuple[int, int]] = []
         total = shallower = 0
-        for node, lo, hi_token in _prompt_parts(path, covered[row], unit):
+        for node, lo, hi_token in prompt_parts(path, covered[row], unit):
             hi = -(-hi_token // unit)
             total += hi - lo
             position = lo
@@ -114,7 +114,7 @@ def measure_reuse(trace: Trace, *, progress: Progress = lambda _: None) -> Reuse
     )
 
 
-def _prompt_parts(path: Path, covered: int, unit: int) -> list[tuple[int, int, int]]:
+def prompt_parts(path: Path, covered: int, unit: int) -> list[tuple[int, int, int]]:
     """Cut the covered part of a prompt by node: (node, first block, end token)."""
     parts: list[tuple[int, int, int]] = []
     start = 0

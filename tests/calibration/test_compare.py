@@ -33,7 +33,7 @@ def test_errors_are_relative_but_for_shares() -> None:
     )
     assert table["ttft_s_mean"] == {"measured": 2.0, "simulated": 1.5, "error": -0.25}
     assert table["hbm_token_share"]["error"] == pytest.approx(-0.1)
-    assert table["ttft_s_p50"]["error"] is None
+    assert table["ttft_s_p50"]["error"] == 1.0  # measured 0: the difference
     assert table["ttft_s_p95"]["error"] is None
 
 

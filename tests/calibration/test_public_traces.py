@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kvsim.workload import fit
+from kvsim.workload.trace_hits import HitPolicy, count_hits, references
 from kvsim.workload.trace_stats import measure_reuse
 from kvsim.workload.traces import Trace, read_trace
 
@@ -58,6 +59,27 @@ def test_lru_hit_tokens_equal_the_public_oracle(name: str) -> None:
     for point in points:
         found = reuse.lru_hit_tokens(point["cacheBlocks"], from_row=warm)
         assert found == point["results"]["lru"]["hitTokens"], point["gib"]
+
+
+@pytest.mark.parametrize("name", ["conversation", "synthetic"])
+def test_hit_counting_equals_the_public_oracle(name: str) -> None:
+    trace = load(f"mooncake/{name}_trace.jsonl")
+    short = {"conversation": "conv", "synthetic": "synth"}[name]
+    oracle = json.loads((SHARED / f"oracle/moon_{short}.kvcache_simulator.json").read_text())
+    asked = references(trace)
+    warm = oracle["metadata"]["warmupRequests"]
+    for point in oracle["points"]:
+        chunks = point["cacheBlocks"]
+        policies: tuple[HitPolicy, ...] = ("fifo", "optimal")
+        if name == "conversation" or chunks >= 128:
+            policies = ("fifo", "lru", "optimal")
+        for policy in policies:
+            found = count_hits(asked, policy, chunks, from_row=warm)
+            theirs = point["results"][policy]
+            assert (found.hit_tokens, found.total_tokens) == (
+                theirs["hitTokens"],
+                theirs["totalTokens"],
+            ), (policy, point["gib"])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from kvsim.cache.remote_store import RemoteStore
 from kvsim.engine.sequence import NEVER, Load, Sequence
 from kvsim.spec import HostSpec, OffloadSpec
 from kvsim.storage import StorageClient
+from kvsim.workload.request import Request
 
 
 @dataclass(slots=True)
@@ -99,10 +100,17 @@ class LmcacheInproc:
                 self._host_s += self._spec.lookup_timeout
                 return _Found([], 0, 0)
             self._host_s += check_s
-            self._known.update(*cut(keys, cpu_chunks, hit_chunks))
+            self._remember(cut(keys, cpu_chunks, hit_chunks))
         if cpu_chunks:
             self.cpu.pin(sequence.request_id, cut(keys, 0, cpu_chunks))
         return _Found(keys, cpu_chunks, hit_chunks)
+
+    def prefix_tokens(self, request: Request) -> int:
+        """Count the leading prompt tokens that lie in CPU memory (what a controller knows)."""
+        chunks = request.prompt_tokens // self.chunk_tokens
+        return self.cpu.prefix(unit_keys(request.path, self.chunk_tokens, 0, chunks)) * (
+            self.chunk_tokens
+        )
 
     def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
         found = self._found.pop(sequence.request_id)
@@ -206,10 +214,15 @@ class LmcacheInproc:
             for run in keys:
                 client.write(run, self.chunk_bytes, self._uploaded)
 
+    def _remember(self, keys: Iterable[Iterable[int]]) -> None:
+        """Never ask for these again, if the client keeps such a list."""
+        if self.client is not None and self.client.remembers_checks:
+            self._known.update(*keys)
+
     def _uploaded(self, keys: Seq[int]) -> None:
         assert self.remote is not None, "a put without a store"
         self.remote.keys.update(keys)
-        self._known.update(keys)
+        self._remember([keys])
         disturbed = self.disturbs_host
         self.cpu.release(keys)
         self.puts -= len(keys)

@@ -180,16 +180,7 @@ def test_profiles_of_the_user_go_first(tmp_path: Path, capsys: Capture) -> None:
     assert main(arguments) == 2
 
 
-def test_compare_prints_measured_and_simulated(
-    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = {"ttft_s_mean": {"measured": 1.0, "simulated": 1.1, "error": 0.1}}
-    module = SimpleNamespace(compare_run=lambda run_dir, scenario: rows)
-    monkeypatch.setitem(sys.modules, "kvsim.calibration.compare", module)
-    assert main(["compare", str(tmp_path), "--scenario", ONE, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"metrics": rows}
-    assert main(["compare", str(tmp_path), "--scenario", ONE]) == 0
-    assert "+10.00%" in capsys.readouterr().out
+def test_compare_wants_a_scenario(tmp_path: Path, capsys: Capture) -> None:
     assert main(["compare", str(tmp_path)]) == 2
     assert "name one with --scenario" in capsys.readouterr().err
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from kvsim.cli import app as kvsim_app
 from kvsim.cli.trace import app
 from kvsim.errors import KvsimError
 from kvsim.workload.trace_stats import measure_reuse
@@ -122,3 +123,47 @@ def test_refusals_are_one_clear_line(tmp_path: Path) -> None:
         with pytest.raises(KvsimError, match=expected):
             run(*words)
     assert not out.exists()
+
+
+def hits(*words: object) -> str:
+    result = CliRunner().invoke(
+        kvsim_app, ["trace", "hits", *map(str, words)], env={"COLUMNS": "80"}
+    )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_hits_by_size_and_policy(tmp_path: Path) -> None:
+    page = tmp_path / "hits.html"
+    shown = hits(DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--chart", page)
+    assert "lru" in shown
+    assert "optimal" in shown
+    assert "GiB" in shown
+    assert max(len(line) for line in shown.splitlines() if line[:1] in "┏┃│└┡") <= 80
+    text = page.read_text()
+    assert "Hit rate by size of the cache" in text
+    assert "last use, LRU of" in text
+
+
+def test_hits_as_json() -> None:
+    words = ["--model", "llama-3.1-8b", "--capacity", "4GiB", "--capacity", "100000"]
+    found = json.loads(
+        hits(DATA / "mooncake_conversation.jsonl", *words, "--policy", "lru", "--json")
+    )
+    assert [row["capacity_tokens"] for row in found["rows"]] == [32_768, 99_840]
+    assert found["rows"][0]["capacity_bytes"] == 4 << 30
+    assert found["rows"][0]["hit_tokens"] <= found["rows"][1]["hit_tokens"]
+    more = [row["one_more_tb_hit_tokens"] for row in found["rows"]]
+    ceiling = found["rows"][0]["hit_tokens"] + more[0]
+    assert ceiling == found["rows"][1]["hit_tokens"] + more[1]
+
+
+def test_hits_refuses_what_it_cannot_know() -> None:
+    with pytest.raises(KvsimError, match="bytes need --model"):
+        hits(DATA / "mooncake_conversation.jsonl", "--capacity", "4GiB")
+    with pytest.raises(KvsimError, match="--policy lruu: does not exist; did you mean 'lru'"):
+        hits(DATA / "mooncake_conversation.jsonl", "--policy", "lruu")
+    with pytest.raises(KvsimError, match="no hash ids"):
+        hits(DATA / "azure_code.csv")

@@ -109,9 +109,7 @@ def test_the_whole_prompt_must_fit_and_blocks_the_line() -> None:
     assert [step.chunks for step in steps] == [[(0, 8)], [(8, 8)]]
     assert len(engine.running) == 1
     run(engine, 1)
-    assert engine.line_blocked, (
-        "request 1 does not fit, and request 2 waits behind it"
-    )
+    assert engine.line_blocked, "request 1 does not fit, and request 2 waits behind it"
     assert [waiting.request_id for waiting in engine.waiting] == [1, 2]
 
 

@@ -41,7 +41,7 @@ def line(call: Any) -> str:
         ("workload.num_users=", "workload.num_users: null is not a whole number"),
         ("workload.num_users=1e30", "workload.num_users: 1e+30 is out of range"),
         ("workload.time=null", "workload.time: null is not a time"),
-        ("workload.kind=chat", "workload.kind: 'chat' does not exist; choose 'multi_round_qa'"),
+        ("workload.kind=chats", "workload: kind 'chats' does not exist; choose 'multi_round_qa', "),
         ("bananas=3", "bananas: unknown key; known: name, model, gpu"),
         ("gpu.efficiency.memry=1", "gpu.efficiency.memry: unknown key; did you mean 'memory'?"),
         ("gpu.efficiency.memory=1.5", "gpu.efficiency.memory: 1.5 is out of range"),

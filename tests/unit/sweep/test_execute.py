@@ -144,7 +144,7 @@ class TestStore:
         assert record is not None
         assert record["summary"] == {"x": 0.1}
         assert store.wall_times() == {"a": 2.0}
-        assert [path.name for path in store.folder.iterdir()] == ["a.json"]
+        assert [path.name for path in (tmp_path / "runs").iterdir()] == ["a.json"]
 
     def test_runs_of_other_code_do_not_count(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,0 +1,159 @@
+"""Hit rates of a scenario without time: each request is served at once, in the trace's order.
+
+Routers, GPU pools, CPU tiers and the store are those of a run. What time does is left out: requests
+under way hold nothing, loads and puts are done at once, queues are empty, and TTLs never pass.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kvsim.cache.chunk_tier import ChunkTier, make_chunk_tier
+from kvsim.cache.gpu_pool import GpuPool
+from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
+from kvsim.cache.remote_store import RemoteStore
+from kvsim.des.clock import Clock
+from kvsim.errors import ConfigError
+from kvsim.routing.cache_aware import Surroundings
+from kvsim.routing.routers import make_router
+from kvsim.simulate import remote_start
+from kvsim.spec import MultiRoundQaSpec, Scenario
+from kvsim.workload.request import Request
+from kvsim.workload.source import make_replay
+
+
+def untimed_hits(scenario: Scenario) -> dict[str, Any]:
+    """Return the prompt tokens by source, and how many chunks were asked for per second."""
+    requests = _requests(scenario)
+    begun_s = time.perf_counter()
+    caches = _Caches(scenario)
+    for request in requests:
+        caches.serve(request)
+    wall_s = time.perf_counter() - begun_s
+    sources = ("hit_tokens_hbm", "hit_tokens_cpu", "hit_tokens_remote", "computed_tokens")
+    sums = {name: sum(getattr(request, name) for request in requests) for name in sources}
+    prompt = sum(request.prompt_tokens for request in requests)
+    chunks = sum(request.prompt_tokens // scenario.offload.chunk_tokens for request in requests)
+    return {
+        "requests": len(requests),
+        "prompt_tokens": prompt,
+        **sums,
+        "token_hit_rate": 1 - sums["computed_tokens"] / prompt,
+        "chunk_references": chunks,
+        "wall_s": wall_s,
+    }
+
+
+def _requests(scenario: Scenario) -> list[Request]:
+    """Let the driver send everything, each answer coming at once."""
+    work = scenario.workload
+    if isinstance(work, MultiRoundQaSpec):
+        raise ConfigError(
+            "workload.kind: multi_round_qa has no order without time; "
+            "run it with time, or take a trace, agentic, rag or chat"
+        )
+    clock = Clock()
+    sent: list[Request] = []
+
+    def answer(request: Request) -> None:
+        sent.append(request)
+        clock.call_at(clock.now, lambda: replay.on_finished(request))
+
+    replay = make_replay(work, clock, answer, seed=scenario.seed)
+    offload = scenario.offload
+    replay.check(
+        max_model_len=scenario.max_model_len,
+        chunk_tokens=None if offload.connector == "none" else offload.chunk_tokens,
+    )
+    replay.start()
+    clock.run(replay.done)
+    return sent
+
+
+class _Caches:
+    def __init__(self, scenario: Scenario) -> None:
+        offload = scenario.offload
+        self._size = offload.chunk_tokens
+        self._block = scenario.engine.block_tokens
+        self._keeps_answers = offload.save_decode_cache
+        self._shares_blocks = scenario.engine.enable_prefix_caching
+        self._pools = [
+            GpuPool(scenario.num_gpu_blocks - 1, self._block) for _ in range(scenario.instances)
+        ]
+        self._tiers: list[ChunkTier] = []
+        self._store: RemoteStore | None = None
+        if offload.connector != "none":
+            self._tiers = [
+                make_chunk_tier(
+                    offload.cpu.capacity // scenario.chunk_bytes,
+                    offload.cpu.eviction,
+                    extents=True,
+                    admission=offload.cpu.admission,
+                    cost=lambda place: scenario.model.chunk_flops(self._size, place),
+                )
+                for _ in range(scenario.instances)
+            ]
+            if offload.remote is not None:
+                self._store = RemoteStore(remote_start(offload.remote.start_from))
+        self._router = make_router(
+            scenario.router,
+            scenario.instances,
+            scenario.seed,
+            scenario.routing,
+            Surroundings(
+                pool_tokens=scenario.num_gpu_blocks * self._block, cpu_tokens=self._cpu_tokens
+            ),
+        )
+
+    def serve(self, request: Request) -> None:
+        """Look a prompt up, fill in where its tokens come from, and keep it."""
+        request.instance = instance = self._router.route(request)
+        most = request.prompt_tokens - 1  # the last token is always computed
+        end = request.prompt_tokens + request.output_tokens - 1
+        pool = self._pools[instance]
+        blocks = 0
+        if self._shares_blocks:
+            blocks = pool.lookup(request.path, most // self._block)
+        hbm = cpu = remote = blocks * self._block
+        if self._tiers:
+            cpu, remote = self._load(request, self._tiers[instance], end)
+            cpu = max(hbm, min(cpu, most))
+            remote = max(cpu, min(remote, most))
+        if pool.admit(request.request_id, request.path, blocks, end, end):
+            pool.commit(request.request_id, request.path, end)
+            pool.free(request.request_id)
+        request.hit_tokens_hbm = hbm
+        request.hit_tokens_cpu = cpu - hbm
+        request.hit_tokens_remote = remote - cpu
+        request.computed_tokens = request.prompt_tokens - remote
+        self._router.ended(request)
+
+    def _load(self, request: Request, tier: ChunkTier, end: int) -> tuple[int, int]:
+        """Return the ends of what CPU memory and the store have; then keep all of the prompt."""
+        chunks = request.prompt_tokens // self._size
+        kept = max(chunks, end // self._size) if self._keeps_answers else chunks
+        keys = unit_keys(request.path, self._size, 0, kept)
+        in_cpu = tier.prefix(cut(keys, 0, chunks))
+        found = in_cpu
+        if self._store is not None:
+            found += self._store.prefix(cut(keys, in_cpu, chunks))
+            for run in cut(keys, found, kept):
+                self._store.keys.update(run)
+        if in_cpu:
+            tier.pin(request.request_id, cut(keys, 0, in_cpu))
+        self._keep(tier, cut(keys, in_cpu, kept))
+        tier.unpin(request.request_id)
+        return in_cpu * self._size, found * self._size
+
+    def _keep(self, tier: ChunkTier, keys: Keys) -> None:
+        granted = tier.can_allocate(num_keys(keys))
+        tier.allocate(granted)
+        tier.insert(cut(keys, 0, granted), held=False)
+
+    def _cpu_tokens(self, instance: int, request: Request) -> int:
+        if not self._tiers:
+            return 0
+        chunks = request.prompt_tokens // self._size
+        keys = unit_keys(request.path, self._size, 0, chunks)
+        return self._tiers[instance].prefix(keys) * self._size
