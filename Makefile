@@ -10,10 +10,10 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3.11 python3 pytho
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce validate test app clean
+.PHONY: help setup demo reproduce validate test bench bench-million app clean
 
 help:            ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -50,6 +50,12 @@ test: setup      ## Ruff, mypy and all tests
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -n auto
+
+bench: setup     ## Time one run, growth to 240,000 requests and the demo's sweep
+	@$(PYTHON) -m pytest benchmarks -q --benchmark-columns=min,median,rounds $(BENCH)
+
+bench-million:   ## The same with a run of 1,000,000 requests
+	@$(MAKE) --no-print-directory bench BENCH=--million
 
 app: setup       ## Open the browser app
 	@$(PYTHON) -m streamlit run app.py

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from kvsim import Scenario, load_scenario, simulate
+from kvsim.calibration.confidence import confidence, confidence_line, measured_basis
 from kvsim.errors import KvsimError
 from kvsim.report import run_figures
 from kvsim.report.style import setup_name
@@ -39,11 +40,13 @@ FIELDS: dict[str, tuple[str, Any]] = {
 
 
 @st.cache_data(show_spinner="Simulating ...", max_entries=32)
-def run(scenario_json: str) -> tuple[dict[str, Any], float, dict[str, pd.DataFrame]]:
+def run(scenario_json: str) -> tuple[dict[str, Any], float, dict[str, pd.DataFrame], str]:
     """Simulate one scenario, once for every JSON text."""
     result = simulate(Scenario.from_dict(json.loads(scenario_json)))
     frames = {"requests": result.requests, "sessions": result.sessions, "tiers": result.tiers}
-    return result.summary_dict(), result.manifest.wall_s, frames
+    basis = measured_basis(result.scenario)
+    trust = confidence_line(confidence(result, basis), basis.name)
+    return result.summary_dict(), result.manifest.wall_s, frames, trust
 
 
 def inputs(preset: str, base: Scenario) -> dict[str, Any]:
@@ -104,11 +107,12 @@ def main() -> None:
         base = load_scenario(PRESETS[preset])
         changes = inputs(preset, base)
         scenario = base.replace(changes)
-        summary, wall_s, frames = run(json.dumps(scenario.to_dict()))
+        summary, wall_s, frames, trust = run(json.dumps(scenario.to_dict()))
     except KvsimError as error:
         st.error(str(error))
         return
     headline(summary, wall_s)
+    st.caption(f"How far to trust it: {trust}")
     st.plotly_chart(run_figures.tokens_bar(summary), width="stretch", config=PLAIN)
     left, right = st.columns(2)
     left.plotly_chart(run_figures.ttft_over_time(frames["requests"]), width="stretch", config=PLAIN)

@@ -33,6 +33,9 @@ def run(
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
     slo: SloOption = None,
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=2, help="Run seeds 0 to N-1: means, intervals.")
+    ] = None,
     no_time: Annotated[
         bool,
         typer.Option("--no-time", help="Hit rates only: each request is served at once."),
@@ -43,6 +46,12 @@ def run(
     promise = read_slo(slo)
     if no_time:
         return _without_time(described, as_json=as_json, promised=bool(slo) or out is not None)
+    if seeds is not None:
+        if out is not None or promise is not None:
+            raise ConfigError("--seeds: prints figures of many runs; --out and --slo are for one")
+        from kvsim.cli.replicate import replicate
+
+        return replicate(described, seeds, as_json=as_json)
     if out is not None:
         run_folder(out)
 
@@ -55,12 +64,10 @@ def run(
     from kvsim.calibration.confidence import confidence, confidence_line, measured_basis
     from kvsim.simulate import simulate
 
-    result = simulate(described)
+    result = simulate(described, save_to=out)
     basis = measured_basis(described)
     trust = confidence(result, basis)
     report = judge(result, promise)
-    if out is not None:
-        result.save(out)
     if as_json:
         judged = {} if report is None else {"slo": report.to_dict()}
         told = {"confidence": trust.verdict, "out_of_range": [asdict(o) for o in trust.outside]}

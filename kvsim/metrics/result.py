@@ -92,6 +92,7 @@ class RunResult:
             start_s=start_s,
             end_s=end_s,
             launching_s=launching_s,
+            warmup_cut_s=scenario.warmup_cut,
             events=events,
             died=died,
         )

@@ -42,12 +42,19 @@ def summarise(
     launching_s: float,
     events: int,
     died: bool,
+    warmup_cut_s: float = 0.0,
 ) -> Summary:
     """Return the figures of one run, in the order in which they are shown.
 
-    `launching_s` is how long, from `start_s` on, new requests were sent.
+    `launching_s` is how long, from `start_s` on, new requests were sent. Those of the first
+    `warmup_cut_s` do not count, nor does that time; whether the run is stable looks at all.
     """
-    requests = recorder.request_columns()
+    everything = recorder.request_columns()
+    counted_s = min(start_s + warmup_cut_s, end_s)
+    requests = everything
+    if warmup_cut_s:
+        counts = everything["arrival_s"] >= counted_s
+        requests = {name: column[counts] for name, column in everything.items()}
     in_time = requests["finished"] & (requests["finished_s"] <= end_s)
     finished = {name: column[in_time] for name, column in requests.items()}
     num_finished = int(np.count_nonzero(in_time))
@@ -66,7 +73,7 @@ def summarise(
     sums = {name: int(finished[name].sum()) for name in TOKEN_SUMS}
     hits = sums["hit_tokens_hbm"] + sums["hit_tokens_cpu"] + sums["hit_tokens_remote"]
 
-    total_s = end_s - start_s
+    total_s = end_s - counted_s
     per_s = 1 / total_s if total_s > 0 else 0.0
     launched_end_s = min(start_s + launching_s, end_s)
     return {
@@ -88,12 +95,12 @@ def summarise(
         "failed": int(np.count_nonzero(requests["failed"])),
         "launched": len(in_time),
         "preemptions": int(requests["preemptions"].sum()),
-        "sessions_mean": level_mean(recorder.sessions, start_s, launched_end_s),
-        "sessions_max": int(level_max(recorder.sessions, start_s, launched_end_s)),
+        "sessions_mean": level_mean(recorder.sessions, counted_s, launched_end_s),
+        "sessions_max": int(level_max(recorder.sessions, counted_s, launched_end_s)),
         "stable": not died
-        and is_stable(requests, recorder.sessions, start_s=start_s, end_s=launched_end_s),
+        and is_stable(everything, recorder.sessions, start_s=start_s, end_s=launched_end_s),
         "died": died,
-        "simulated_s": total_s,
+        "simulated_s": end_s - start_s,
         "events": events,
     }
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kvsim.errors import ConfigError
-from kvsim.spec.base import Count, PositiveCount, Spec
+from kvsim.spec.base import Count, PositiveCount, Seconds, Spec
 from kvsim.spec.calibrated import apply_calibration
 from kvsim.spec.calibration import CalibrationSpec
 from kvsim.spec.changes import apply_changes
@@ -61,6 +61,8 @@ class Scenario(Spec):
     `kvsim calibrate` wrote); none: the profiles' own numbers hold."""
     slo: SloSpec | None = None
     """What the service promises; none: nothing."""
+    warmup_cut: Seconds = 0.0
+    """Time after the start whose requests are simulated but do not count in the summary (s)."""
     seed: Count = 0
     """Seed of everything random."""
 

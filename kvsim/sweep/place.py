@@ -86,6 +86,7 @@ class Remote:
         return content
 
     def names(self, folder: str, suffix: str) -> list[str]:
+        self._files.invalidate_cache()
         try:
             found = self._files.ls(f"{self._root}/{folder}", detail=False)
         except OSError:

@@ -102,3 +102,9 @@ def test_the_stalled_run_stalls(capsys: pytest.CaptureFixture[str]) -> None:
     assert "warning: the engine can deadlock" in warned
     assert main(["run", str(VALIDATION / f"{name}.yaml")]) == 0
     assert "dead: the engine stopped serving" in capsys.readouterr().out
+
+
+def test_the_readme_shows_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate"]) == 0
+    shown = "\n".join(line.rstrip() for line in capsys.readouterr().out.splitlines())
+    assert shown in (VALIDATION.parents[1] / "README.md").read_text(encoding="utf-8")

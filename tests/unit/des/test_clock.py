@@ -63,6 +63,37 @@ def test_an_event_carries_no_value_and_can_be_waited_for_with_others() -> None:
     assert seen == [1.0, True, False, None]
 
 
+def test_an_alarm_happens_once_at_the_earliest_ring() -> None:
+    clock = Clock()
+    log: list[float] = []
+    alarm = clock.at(9.0)
+
+    def wait() -> simpy.events.ProcessGenerator:
+        yield alarm
+        log.append(clock.now)
+
+    clock.process(wait())
+    clock.call_at(1.0, lambda: clock.ring(alarm, 4.0))
+    clock.call_at(2.0, lambda: clock.ring(alarm, 3.0, PLAN))
+    clock.run()
+    assert log == [3.0]
+    assert clock.now == 9.0
+    with pytest.raises(AssertionError, match="before the present"):
+        clock.ring(clock.alarm(), 8.0)
+
+
+def test_a_process_that_fails_alone_stops_the_run() -> None:
+    clock = Clock()
+
+    def fail() -> simpy.events.ProcessGenerator:
+        yield clock.at(1.0)
+        raise RuntimeError("broken")
+
+    clock.process(fail())
+    with pytest.raises(RuntimeError, match="broken"):
+        clock.run()
+
+
 @pytest.mark.parametrize("when_s", [0.999, float("nan")])
 def test_the_past_is_refused(when_s: float) -> None:
     clock = Clock(1.0)

@@ -14,24 +14,25 @@ from kvsim.sweep.place import place_of, writable_place
 from kvsim.sweep.store import RunStore
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Start a server that speaks S3, with one bucket in it."""
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """Start a server that speaks S3, with one bucket in it; fsspec keeps its connections."""
     boto3 = pytest.importorskip("boto3")
     pytest.importorskip("s3fs")
     server_module = pytest.importorskip("moto.server")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-    }.items():
-        monkeypatch.setenv(name, value)
-    boto3.client("s3").create_bucket(Bucket="results")
-    yield "s3://results/sweep"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        }.items():
+            patch.setenv(name, value)
+        boto3.client("s3").create_bucket(Bucket="results")
+        yield "s3://results"
     server.stop()
 
 
@@ -44,7 +45,7 @@ def where(request: pytest.FixtureRequest, tmp_path: Path) -> str:
             pytest.importorskip("fsspec")
             return f"memory://{uuid.uuid4()}"
         case _:
-            return str(request.getfixturevalue("bucket"))
+            return f"{request.getfixturevalue('bucket')}/{uuid.uuid4()}"
 
 
 @pytest.mark.filterwarnings("ignore")

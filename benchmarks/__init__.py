@@ -1,0 +1,1 @@
+"""What kvsim costs: `make bench`."""
