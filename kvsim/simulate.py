@@ -267,6 +267,7 @@ def make_lmcache(
             server,
             client=index,
             num_cpus=scenario.host.num_cpus,
+            ranks=scenario.engine.tensor_parallel_size,
             record=partial(_record_remote, recorder, index, scenario.engine.tensor_parallel_size),
         )
     return LmcacheInproc(

@@ -90,9 +90,11 @@ class FileClient:
         client: int,
         num_cpus: int,
         record: Record,
+        ranks: int = 1,
     ) -> None:
         self.puts_in_flight = 0
         self.backlog_bytes = 0
+        self._ranks = ranks
         self.busy_puts = 1
         self.step_delay_s = self.handover_s = 0.0  # threads write without Python's lock
         self.threads = spec.client.threads or min(32, num_cpus + 4)
@@ -117,7 +119,7 @@ class FileClient:
         self._short: deque[_Read] = deque()  # running with fewer threads than they could use
         self._starts = Starts(clock, server)
         self._turns = Turns()
-        server.add_client(client, bytes_per_s=self._mount_bytes_per_s)
+        server.add_client(client, bytes_per_s=self._mount_bytes_per_s * ranks)
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many stats take: the wait for a thread, then one after another."""
@@ -188,7 +190,7 @@ class FileClient:
             streams=1,
             per_stream_bytes_per_s=self._write_bytes_per_s,
             on_done=partial(self._end_puts, group),
-            count=group.count,
+            count=group.count * self._ranks,
         )
 
     def _end_puts(self, group: PutGroup) -> None:
@@ -245,6 +247,7 @@ class FileClient:
             read.misses * read.chunk_bytes,
             client=self._client,
             kind="read",
+            count=self._ranks,
             streams=min(read.threads, read.misses),
             per_stream_bytes_per_s=self._read_bytes_per_s,
             on_done=read.end,

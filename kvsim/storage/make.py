@@ -27,14 +27,21 @@ def make_client(
     client: int,
     num_cpus: int,
     record: Record,
+    ranks: int = 1,
 ) -> StorageClient:
-    """Make the connector of one instance, whose number is `client`."""
+    """Make the connector of one instance, whose number is `client`.
+
+    Its tensor-parallel ranks have a client each and move their shares of a chunk together: one
+    stands for all, with `ranks` transfers at a time and `ranks` times the limits on the link.
+    """
     match spec:
         case FileStorageSpec():
-            return FileClient(clock, spec, server, client=client, num_cpus=num_cpus, record=record)
+            return FileClient(
+                clock, spec, server, client=client, num_cpus=num_cpus, record=record, ranks=ranks
+            )
         case ObjectStorageSpec():
             return ObjectClient(
-                clock, spec, server, client=client, num_cpus=num_cpus, record=record
+                clock, spec, server, client=client, num_cpus=num_cpus, record=record, ranks=ranks
             )
         case _:
             assert_never(spec)

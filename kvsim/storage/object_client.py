@@ -64,10 +64,12 @@ class ObjectClient:
         client: int,
         num_cpus: int,
         record: Record,
+        ranks: int = 1,
     ) -> None:
         del num_cpus  # its threads are event loops, not a limit of what is in flight
         self.puts_in_flight = 0
         self.backlog_bytes = 0
+        self._ranks = ranks
         self.busy_puts = spec.client.uploads
         self.step_delay_s = spec.client.upload_step_delay
         self.handover_s = spec.client.upload_handover
@@ -95,7 +97,11 @@ class ObjectClient:
         self._queue: deque[PutBatch] = deque()
         self._turns = Turns()
         self._starts = Starts(clock, server)
-        server.add_client(client, bytes_per_s=self._body_bytes_per_s, max_streams=self.connections)
+        server.add_client(
+            client,
+            bytes_per_s=self._body_bytes_per_s * ranks,
+            max_streams=self.connections * ranks,
+        )
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many HEADs take, one after another."""
@@ -154,7 +160,7 @@ class ObjectClient:
             streams=max(-(-n_bytes // self._part_bytes), 1),
             per_stream_bytes_per_s=self._write_bytes_per_s,
             on_done=partial(self._end_puts, group),
-            count=group.count,
+            count=group.count * self._ranks,
         )
 
     def _end_puts(self, group: PutGroup) -> None:
@@ -173,6 +179,7 @@ class ObjectClient:
             read.n_bytes,
             client=self._client,
             kind="read",
+            count=self._ranks,
             streams=min(read.n_objects, self.connections),
             per_stream_bytes_per_s=self._read_bytes_per_s,
             on_done=read.end,

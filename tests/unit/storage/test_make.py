@@ -9,7 +9,7 @@ import pytest
 
 from kvsim.des import Clock
 from kvsim.spec import load_profile
-from kvsim.storage import FileClient, ObjectClient, make_server
+from kvsim.storage import FileClient, ObjectClient, make_client, make_server
 
 Make = Callable[..., Any]
 
@@ -46,3 +46,25 @@ def test_puts_of_one_instant_share_their_events(
     world.clock.run()
     assert len(world.rows) == 40
     assert world.clock.num_events == 20  # ten rounds of four: latency, end
+
+
+def test_ranks_move_their_shares_together(file_world: Make) -> None:
+    """Four ranks on a slow server take four times as long as one; on a fast one, no longer."""
+    took: dict[tuple[int, float], float] = {}
+    for ranks in (1, 4):
+        for bandwidth in (100.0, 10_000.0):
+            world = file_world(read={"bandwidth": bandwidth, "latency": 0.0})
+            client = make_client(
+                world.spec,
+                world.clock,
+                make_server(world.spec, world.clock),
+                client=0,
+                num_cpus=16,
+                record=lambda *row: None,
+                ranks=ranks,
+            )
+            world.clock.run(until=client.read([1], 100))
+            took[ranks, bandwidth] = world.clock.now
+    assert took[1, 100.0] == pytest.approx(1.0)
+    assert took[4, 100.0] == pytest.approx(4.0)
+    assert took[4, 10_000.0] == took[1, 10_000.0] == pytest.approx(1.0)
