@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -313,16 +314,16 @@ def _record_remote(
     )
 
 
-def remote_start(start_from: Path | None) -> set[int]:
+def remote_start(start_from: Path | None) -> Iterable[int]:
     """Name the chunks that a remote store holds at the start.
 
     None, or what another run left when its uploads had ended: `start_from` is a saved run's folder,
     or a scenario file, which is simulated first.
     """
     if start_from is None:
-        return set()
+        return ()
     if start_from.is_dir():
-        return {parts_key(node, index) for node, index in load_remote_keys(start_from)}
+        return [parts_key(node, index) for node, index in load_remote_keys(start_from)]
     world = World(load_scenario(start_from), coalesce=True)
     if world.remote is None:
         raise ConfigError(

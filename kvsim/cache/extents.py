@@ -79,9 +79,11 @@ class ExtentOrder:
     def _carve(self, extents: list[_Extent], inside: list[_Extent], run: range) -> None:
         """Take a run out of the extents that cover it, keeping what lies outside in its place."""
         for extent in inside:
-            below = _Extent(extent.lo, min(extent.hi, run.start), backward=extent.backward)
-            above = _Extent(max(extent.lo, run.stop), extent.hi, backward=extent.backward)
-            kept = [part for part in (below, above) if part.lo < part.hi]
+            below = (extent.lo, min(extent.hi, run.start))
+            above = (max(extent.lo, run.stop), extent.hi)
+            kept = [
+                _Extent(lo, hi, backward=extent.backward) for lo, hi in (below, above) if lo < hi
+            ]
             self._replace(extents, extent, reversed(kept) if extent.backward else kept)
 
     def insert(self, keys: range) -> list[int]:

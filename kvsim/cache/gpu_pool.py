@@ -136,6 +136,15 @@ class GpuPool:
         if blocks <= holding.hashed:
             return
         last = holding.runs[-1] if holding.runs else None
+        if (
+            last is not None
+            and last.node == path[-1][0]
+            and last.hi == holding.hashed
+            and last.refs == 1
+            and self._cached[last.node][-1] is last
+        ):
+            last.hi = holding.hashed = blocks  # a session's own text goes on, as mostly
+            return
         for node, lo, hi in spans(path, self.block_tokens, holding.hashed, blocks):
             runs = self._cached.setdefault(node, [])
             if (

@@ -26,24 +26,6 @@ PLAN: Final = 1_000_000
 """Phase in which engines plan, when all else of the instant has happened; add the instance."""
 
 
-class _Call:
-    """What SimPy's loop needs of an event (`callbacks`, `_ok`), and one function to call."""
-
-    __slots__ = ("callbacks", "fn")
-    _ok: Final = True
-
-    def __init__(self, fn: Callable[[], None]) -> None:
-        self.callbacks: tuple[Callable[[_Call], None], ...] | None = _CALLBACKS
-        self.fn = fn
-
-
-def _run(call: _Call) -> None:
-    call.fn()
-
-
-_CALLBACKS: Final[tuple[Callable[[_Call], None], ...]] = (_run,)
-
-
 class _Alarm(Event):
     """An event whose outcome is settled; only when it happens is open."""
 
@@ -68,8 +50,12 @@ class Clock(simpy.Environment):
         """Process the next event, unless it is an alarm that rang earlier."""
         if not self._queue:
             raise EmptySchedule
+        event: Any
         when_s, _, _, event = heappop(self._queue)
         self._now = self.now = when_s
+        if not isinstance(event, Event):
+            event()  # what `call_at` was given
+            return
         callbacks: Any = event.callbacks
         if callbacks is None:
             return
@@ -106,7 +92,7 @@ class Clock(simpy.Environment):
     def call_at(self, when_s: float, fn: Callable[[], None], priority: int = NORMAL) -> None:
         """Call `fn` at `when_s`, exactly; cheaper than an event that a process waits for."""
         assert when_s >= self.now, f"{when_s} s lies before the present, {self.now} s"
-        heappush(self._queue, (when_s, priority, next(self._eid), _Call(fn)))  # type: ignore[misc]
+        heappush(self._queue, (when_s, priority, next(self._eid), fn))  # type: ignore[misc]
 
     @property
     def num_events(self) -> int:

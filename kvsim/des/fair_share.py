@@ -14,6 +14,9 @@ def fair_level(demands: Sequence[tuple[float, float]], capacity: float) -> float
 
     `demands` are (weight, limit) pairs; infinity if all the limits fit.
     """
+    if len(demands) == 1:
+        weight, limit = demands[0]
+        return inf if weight * limit <= capacity else capacity / weight
     if sum([weight * limit for weight, limit in demands]) <= capacity:
         return inf
     waiting = demands

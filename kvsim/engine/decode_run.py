@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from dataclasses import dataclass
 from itertools import accumulate
 
 from kvsim.compute.step_time import StepTime
@@ -11,7 +13,28 @@ _MARGIN_S = 1e-9
 """Far more than the rounding of any instant, far less than any step."""
 
 
-def decode_times(
+@dataclass(slots=True, eq=False)
+class DecodeRun:
+    """Passes that only decode: when they begin, the pass after them too, and when their steps end.
+
+    `context_tokens` are those of the first step; each later one has `decodes` more.
+    """
+
+    starts: list[float]
+    ends: list[float]
+    decodes: int
+    context_tokens: int
+
+    def begun(self, now_s: float) -> int:
+        """Count the passes that began before an instant."""
+        return bisect_left(self.starts, now_s, hi=len(self.ends))
+
+    def next_start_s(self, now_s: float) -> float:
+        """Return when the first pass after the first begins that an arrival now would find."""
+        return self.starts[bisect_left(self.starts, now_s, lo=1)]
+
+
+def decode_run(
     step_time: StepTime,
     host: HostSpec,
     *,
@@ -21,8 +44,8 @@ def decode_times(
     num_steps: int,
     decodes: int,
     context_tokens: int,
-) -> tuple[list[float], list[float]]:
-    """Return the begins of `num_steps` passes and of the pass after them, and the steps' ends.
+) -> DecodeRun:
+    """Work out a run of `num_steps` passes.
 
     `gpu_end_s` is the end of the step in flight. A pass plans and launches its step, then waits for
     the step before it and hands out its tokens. While the GPU is the slower side, the host does
@@ -34,19 +57,18 @@ def decode_times(
         steps_s = [step_s + delay_s for step_s in steps_s]
     schedule_s, update_s = host.schedule.decode, host.update
     launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
-    host_s = schedule_s + max(launch_s, graph_start_s) + _MARGIN_S
-    if now_s + host_s < gpu_end_s and host_s + update_s < steps_s[0]:  # later steps last longer
-        ends = list(accumulate(steps_s, initial=gpu_end_s))
-        starts = [now_s, *[end_s + update_s for end_s in ends]]
-        del starts[-1], ends[0]
-        return starts, ends
     starts, ends = [now_s], []
-    before_s = gpu_end_s
-    for step_s in steps_s:
+    host_s = schedule_s + max(launch_s, graph_start_s) + _MARGIN_S
+    gpu_bound = host_s + update_s < steps_s[0]  # and so are the later steps, which last longer
+    for number, step_s in enumerate(steps_s):
+        if gpu_bound and now_s + host_s < gpu_end_s:
+            rest = list(accumulate(steps_s[number:], initial=gpu_end_s))
+            starts += [end_s + update_s for end_s in rest[:-1]]
+            ends += rest[1:]
+            break
         now_s += schedule_s
-        gpu_end_s = max(gpu_end_s, now_s + graph_start_s) + step_s
+        before_s, gpu_end_s = gpu_end_s, max(gpu_end_s, now_s + graph_start_s) + step_s
         now_s = max(now_s + launch_s, before_s) + update_s
-        before_s = gpu_end_s
         starts.append(now_s)
         ends.append(gpu_end_s)
-    return starts, ends
+    return DecodeRun(starts, ends, decodes, context_tokens)

@@ -18,7 +18,6 @@ rows.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Generator
 from itertools import chain
@@ -29,7 +28,7 @@ from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import PLAN, Clock
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
-from kvsim.engine.decode_run import decode_times
+from kvsim.engine.decode_run import DecodeRun, decode_run
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Load, Sequence, Step
@@ -59,7 +58,7 @@ class Engine:
         block_bytes: int,
         ledger: Ledger,
         recorder: Recorder,
-        on_first_token: Callable[[Sequence], None],
+        on_first_token: Callable[[Sequence, float], None],
         on_finished: Callable[[Sequence], None],
         on_failed: Callable[[Sequence], None],
         coalesce: bool,
@@ -82,7 +81,7 @@ class Engine:
         self._in_flight: deque[Step] = deque()
         self._gpu_free_s = 0.0
         self._alarm: simpy.Event | None = None  # what the loop waits for, unless in a pass
-        self._starts: list[float] = []  # of the passes of a run of decodes; empty while idle
+        self._run_ahead: DecodeRun | None = None
         self._wakes_on_arrival = True
         self._rows = StepRows(recorder, index)
         self.usage = TierUsage(index, scheduler.pool, lmcache, block_bytes)
@@ -111,7 +110,11 @@ class Engine:
             self._wake()
 
     def close(self) -> None:
-        """Hand the last step row to the recorder."""
+        """Hand the last step row to the recorder, at the end of the simulation."""
+        if self._run_ahead is not None:
+            begun = self._run_ahead.begun(self.clock.now)
+            if begun:
+                self._note_run(self._run_ahead, begun)
         self._rows.flush()
 
     def _wake(self) -> None:
@@ -120,8 +123,8 @@ class Engine:
         if alarm is None:
             return
         when_s = self.clock.now
-        if self._starts:
-            when_s = self._starts[bisect_left(self._starts, when_s, 1)]
+        if self._run_ahead is not None:
+            when_s = self._run_ahead.next_start_s(when_s)
         self.clock.ring(alarm, when_s, self._plan)
 
     def _run(self) -> Wait:
@@ -132,7 +135,6 @@ class Engine:
                     scheduler.add(sequence)
                 self._inbox.clear()
             if not self._in_flight and not scheduler.has_requests:
-                self._starts = []
                 self._alarm = alarm = self.clock.alarm()
                 yield alarm
                 continue
@@ -188,8 +190,7 @@ class Engine:
         """
         clock, scheduler = self.clock, self.scheduler
         decodes = len(scheduler.running)
-        context_tokens = sum([sequence.num_computed for sequence in scheduler.running])
-        starts, ends = decode_times(
+        self._run_ahead = run = decode_run(
             self._step_time,
             self._host,
             now_s=clock.now,
@@ -197,27 +198,34 @@ class Engine:
             delay_s=self._interference()[1],
             num_steps=runway,
             decodes=decodes,
-            context_tokens=context_tokens,
+            context_tokens=sum([sequence.num_computed for sequence in scheduler.running]),
         )
         self._wakes_on_arrival = not scheduler.waiting and decodes < scheduler.max_num_seqs
-        self._starts = starts
-        self._alarm = alarm = clock.at(starts[runway], self._plan)
+        self._alarm = alarm = clock.at(run.starts[runway], self._plan)
         yield alarm
-        self._alarm = None
+        self._alarm = self._run_ahead = None
         self._wakes_on_arrival = True
-        done = runway if clock.now == starts[runway] else bisect_left(starts, clock.now)
+        done = run.begun(clock.now)
+        self._note_run(run, done)
         scheduler.advance(done)
-        last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=ends[done - 1])
-        last.context_tokens = context_tokens + (done - 1) * decodes
+        last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=run.ends[done - 1])
+        last.context_tokens = run.context_tokens + (done - 1) * decodes
         self._gpu_free_s = last.gpu_end_s
-        self._rows.add_run(
-            starts[0],
-            last.gpu_end_s,
-            num_steps=done,
-            decodes=decodes,
-            context_tokens=context_tokens,
-        )
         self._in_flight[0] = last
+
+    def _note_run(self, run: DecodeRun, done: int) -> None:
+        """Record `done` passes of a run, whose first hands out the tokens of the step before."""
+        if run.starts[1] <= self.clock.now:
+            for sequence in self._in_flight[0].sampled:
+                if not sequence.num_output:
+                    self._on_first_token(sequence, run.starts[1])
+        self._rows.add_run(
+            run.starts[0],
+            run.ends[done - 1],
+            num_steps=done,
+            decodes=run.decodes,
+            context_tokens=run.context_tokens,
+        )
 
     def _note_admissions(self, step: Step, now: float) -> None:
         self.usage.note(self.clock.now)
@@ -359,7 +367,7 @@ class Engine:
         first = [sequence for sequence in step.sampled if not sequence.num_output]
         finished = self.scheduler.update(step)
         for sequence in first:
-            self._on_first_token(sequence)
+            self._on_first_token(sequence, self.clock.now)
         if finished:
             self.usage.note(self.clock.now)
         for sequence in finished:

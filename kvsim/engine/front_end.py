@@ -69,13 +69,11 @@ class FrontEnd:
         self._free_s[instance] = ready_s
         self._clock.call_at(ready_s, partial(server.submit, Sequence.of(request)))
 
-    def first_token(self, sequence: Sequence) -> None:
-        """Send the first token of an answer to the client."""
+    def first_token(self, sequence: Sequence, now_s: float) -> None:
+        """Send the first token of an answer, which the engine has at `now_s`, to the client."""
         cost = self._host.first_token_out
         request = sequence.request
-        request.first_token_s = (
-            self._clock.now + cost.fixed + cost.per_token * request.prompt_tokens
-        )
+        request.first_token_s = now_s + cost.fixed + cost.per_token * request.prompt_tokens
 
     def finished(self, sequence: Sequence) -> None:
         """Send the end of an answer to the client."""

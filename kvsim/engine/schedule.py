@@ -213,7 +213,7 @@ class Scheduler:
         step. A blocked head of the line stays blocked: the pool only gets fuller.
         """
         running = self.running
-        if in_flight.chunks or in_flight.decodes != len(running) or not running or in_flight.stores:
+        if not running or len(in_flight.sampled) != len(running):
             return 0
         if self.waiting and not self.line_blocked and len(running) < self.max_num_seqs:
             return 0
@@ -223,7 +223,10 @@ class Scheduler:
                 return 0
             left = sequence.max_tokens - sequence.num_output - sequence.placeholders
             until_store = sequence.store_at - sequence.num_computed - 1
-            steps = min(steps, left, until_store)
+            if left < steps:
+                steps = left
+            if until_store < steps:
+                steps = until_store
         if len(running) > self.max_num_batched_tokens:
             return 0
         return self._that_fit(steps)

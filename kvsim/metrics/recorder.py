@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from kvsim.metrics.columns import Columns, join_columns, request_columns
 from kvsim.workload.request import Request
 
-ROW_GROUP = 1 << 16
+ROW_GROUP = 1 << 13
 """Rows of a table that are kept, and written, together."""
 _LOOK_EVERY = 1 << 10
 """Requests that come in between two looks whether the first ones are over."""

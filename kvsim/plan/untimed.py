@@ -139,7 +139,7 @@ class _Caches:
         if self._store is not None:
             found += self._store.prefix(cut(keys, in_cpu, chunks))
             for run in cut(keys, found, kept):
-                self._store.keys.update(run)
+                self._store.keys.add(run)
         if in_cpu:
             tier.pin(request.request_id, cut(keys, 0, in_cpu))
         self._keep(tier, cut(keys, in_cpu, kept))

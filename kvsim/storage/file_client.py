@@ -195,6 +195,7 @@ class FileClient:
 
     def _end_puts(self, group: PutGroup) -> None:
         batch, keys = group.batch, group.keys
+        group.flow = None
         del self._running[group]
         self.puts_in_flight -= len(keys)
         self.backlog_bytes -= len(keys) * batch.chunk_bytes

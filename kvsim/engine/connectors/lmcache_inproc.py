@@ -15,6 +15,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
 from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.key_runs import KeyRuns
 from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.engine.sequence import NEVER, Load, Sequence
@@ -61,7 +62,7 @@ class LmcacheInproc:
         self._spec = spec
         self._host = host
         self._found: dict[int, _Found] = {}
-        self._known: set[int] = set()
+        self._known = KeyRuns()
         self._host_s = 0.0
 
     def match(self, sequence: Sequence, local_tokens: int) -> int:
@@ -94,7 +95,7 @@ class LmcacheInproc:
             asked = cut(keys, cpu_chunks, hit_chunks + 1)  # ends with the miss, if there is one
             num_asked = num_keys(asked)
             if self.client.remembers_checks:
-                num_asked -= sum([len(self._known.intersection(run)) for run in asked])
+                num_asked -= sum([self._known.common(run) for run in asked])
             check_s = self.client.lookup_s(num_asked) if num_asked else 0.0
             if check_s > self._spec.lookup_timeout:
                 self._host_s += self._spec.lookup_timeout
@@ -214,15 +215,17 @@ class LmcacheInproc:
             for run in keys:
                 client.write(run, self.chunk_bytes, self._uploaded)
 
-    def _remember(self, keys: Iterable[Iterable[int]]) -> None:
+    def _remember(self, keys: Keys) -> None:
         """Never ask for these again, if the client keeps such a list."""
         if self.client is not None and self.client.remembers_checks:
-            self._known.update(*keys)
+            for run in keys:
+                self._known.add(run)
 
     def _uploaded(self, keys: Seq[int]) -> None:
         assert self.remote is not None, "a put without a store"
-        self.remote.keys.update(keys)
-        self._remember([keys])
+        run = range(keys[0], keys[-1] + 1)  # as `store` hands them over
+        self.remote.keys.add(run)
+        self._remember([run])
         disturbed = self.disturbs_host
         self.cpu.release(keys)
         self.puts -= len(keys)

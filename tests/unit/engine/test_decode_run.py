@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvsim.compute.step_time import StepTime
-from kvsim.engine.decode_run import decode_times
+from kvsim.engine.decode_run import decode_run
 from kvsim.spec import EngineSpec, load_profile
 
 STEP_TIME = {
@@ -37,7 +37,7 @@ def test_a_run_equals_its_passes(
     context: int,
 ) -> None:
     gpu_end_s = now_s + ahead_s
-    starts, ends = decode_times(
+    run = decode_run(
         STEP_TIME[gpu],
         HOST,
         now_s=now_s,
@@ -57,5 +57,5 @@ def test_a_run_equals_its_passes(
         before_s = gpu_end_s
         want_starts.append(now_s)
         want_ends.append(gpu_end_s)
-    assert starts == want_starts
-    assert ends == want_ends
+    assert run.starts == want_starts
+    assert run.ends == want_ends

@@ -134,8 +134,9 @@ def test_remote_hits_continue_where_cpu_hits_end_and_are_promoted() -> None:
     client = StubClient(remembers_checks=True)
     connector = lmcache(chunks=4, client=client)
     assert connector.remote is not None
-    keys = [key for run in unit_keys(PATH, CHUNK, 0, 6) for key in run]
-    connector.remote.keys.update(keys)
+    runs = unit_keys(PATH, CHUNK, 0, 6)
+    for run in runs:
+        connector.remote.keys.add(run)
     connector.cpu.allocate(2)
     connector.cpu.insert(unit_keys(PATH, CHUNK, 0, 2), held=False)
     asked = served(6 * CHUNK + 10)
@@ -180,7 +181,8 @@ def test_a_lookup_that_takes_too_long_finds_nothing() -> None:
     client = StubClient(remembers_checks=True)
     connector = lmcache(client=client)
     assert connector.remote is not None
-    connector.remote.keys.update(key for run in unit_keys(PATH, CHUNK, 0, 80) for key in run)
+    for run in unit_keys(PATH, CHUNK, 0, 80):
+        connector.remote.keys.add(run)
     connector.take_host_s()
     assert admit(connector, served(80 * CHUNK)) == 0
     assert connector.take_host_s() > 3.0

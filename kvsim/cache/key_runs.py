@@ -1,0 +1,71 @@
+"""A set of keys that only grows, in runs: a session's chunks are one entry, however many."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+
+from kvsim.cache.keys import Keys, node_of
+
+
+class KeyRuns:
+    """Keep keys as ascending, disjoint runs `[lo, hi)` of each node."""
+
+    def __init__(self) -> None:
+        self._by_node: dict[int, list[range]] = {}
+        self._num_keys = 0
+
+    def __len__(self) -> int:
+        return self._num_keys
+
+    def __iter__(self) -> Iterator[int]:
+        for runs in self._by_node.values():
+            for run in runs:
+                yield from run
+
+    def add(self, keys: range) -> None:
+        """Add consecutive keys of one node; some may be there already."""
+        runs = self._by_node.setdefault(node_of(keys.start), [])
+        if runs and runs[-1].start <= keys.start <= runs[-1].stop:  # so a session grows, mostly
+            last = runs[-1]
+            if keys.stop > last.stop:
+                runs[-1] = range(last.start, keys.stop)
+                self._num_keys += keys.stop - last.stop
+            return
+        first = bisect_left(runs, keys.start, key=_stop)
+        after = bisect_right(runs, keys.stop, lo=first, key=_start)
+        touched = runs[first:after]
+        if touched:
+            keys = range(min(keys.start, touched[0].start), max(keys.stop, touched[-1].stop))
+            self._num_keys -= sum(map(len, touched))
+        runs[first:after] = [keys]
+        self._num_keys += len(keys)
+
+    def prefix(self, keys: Keys) -> int:
+        """Count the leading keys that are here."""
+        count = 0
+        for run in keys:
+            there = 0
+            for mine in self._by_node.get(node_of(run.start), ()):
+                if run.start in mine:
+                    there = min(mine.stop, run.stop) - run.start
+                    break
+            count += there
+            if there < len(run):
+                break
+        return count
+
+    def common(self, keys: range) -> int:
+        """Count those of some consecutive keys of one node that are here."""
+        count = 0
+        for mine in self._by_node.get(node_of(keys.start), ()):
+            count += max(0, min(mine.stop, keys.stop) - max(mine.start, keys.start))
+        return count
+
+
+def _start(run: range) -> int:
+    return run.start
+
+
+def _stop(run: range) -> int:
+    return run.stop
