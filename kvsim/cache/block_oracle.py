@@ -97,9 +97,6 @@ class BlockPool:
             self._list[block] = None
             self._list.move_to_end(block, last=False)
 
-    def held_requests(self) -> list[int]:
-        return list(self._held)
-
     def hits(self) -> Iterator[tuple[int, int]]:
         yield from self._by_hash
 

@@ -174,10 +174,6 @@ class GpuPool:
             if run.refs == 0:
                 self._append(run)
 
-    def held_requests(self) -> list[int]:
-        """Name the requests that hold blocks."""
-        return list(self._held)
-
     def hits(self) -> Iterator[tuple[int, int]]:
         """Yield `(node, block)` of every hit (for the laws; slow)."""
         for node, runs in self._cached.items():

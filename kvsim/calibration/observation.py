@@ -24,9 +24,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from kvsim.calibration.readers.engine_steps import ProcessedStep, ScheduledStep
+from kvsim.metrics.frames import Frames
 from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.summary import Summary, summarise
-from kvsim.metrics.tables import build_tables, to_frame
+from kvsim.metrics.tables import build_tables
 from kvsim.workload.request import Request
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ _ENGINE_SIDE = ("engine_s", "scheduled_s", "load_s", "preemptions")
 
 
 @dataclass(frozen=True, eq=False)
-class Observation:
+class Observation(Frames):
     """One measured run; instants count from its own time 0."""
 
     name: str
@@ -75,21 +76,6 @@ class Observation:
     @cached_property
     def _tables(self) -> Mapping[str, pa.Table]:
         return build_tables(self.recorder, [], [])
-
-    @cached_property
-    def requests(self) -> pd.DataFrame:
-        """A row a request, with the columns of RunResult.requests."""
-        return to_frame(self._tables["requests"])
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """A row a step, with the columns of RunResult.steps."""
-        return to_frame(self._tables["steps"])
-
-    @cached_property
-    def transfers(self) -> pd.DataFrame:
-        """A row a movement, with the columns of RunResult.transfers."""
-        return to_frame(self._tables["transfers"])
 
     @cached_property
     def load(self) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kvsim.errors import ConfigError
+from kvsim.metrics.folder import check_place
 
 if TYPE_CHECKING:
     from kvsim.spec.scenario import Scenario
@@ -64,9 +65,7 @@ def writable_folder(folder: Path) -> Path:
 
 def run_folder(folder: Path) -> Path:
     """Insist that a run can be saved as this folder: it is new, empty or an earlier run."""
-    earlier = (folder / "manifest.json").is_file()
-    if folder.exists() and not (folder.is_dir() and (earlier or not any(folder.iterdir()))):
-        raise ConfigError(f"--out {folder}: is there already and no saved run; name a new folder")
+    check_place(folder)
     _check_writable(folder.resolve().parent, named=folder)
     return folder
 

@@ -21,7 +21,7 @@ def new_result(folder: Path) -> Iterator[Path]:
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
     try:
-        _check_place(folder)
+        check_place(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         for leftover in (draft, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
@@ -42,7 +42,7 @@ def new_result(folder: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _check_place(folder: Path) -> None:
+def check_place(folder: Path) -> None:
     """Refuse to replace what is neither a saved run nor empty."""
     if not folder.exists() or (folder / "manifest.json").is_file():
         return

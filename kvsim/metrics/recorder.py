@@ -21,7 +21,6 @@ _LOOK_EVERY = 1 << 10
 """Requests that come in between two looks whether the first ones are over."""
 
 TierName = Literal["hbm", "cpu", "remote"]
-Direction = Literal["read", "write"]
 
 StepRow = tuple[int, float, int, float, int, int, int, float, float]
 STEP_COLUMNS = (

@@ -18,6 +18,7 @@ from ruamel.yaml.error import YAMLError
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.folder import new_result
+from kvsim.metrics.frames import Frames
 from kvsim.metrics.recorder import STEP_COLUMNS, TRANSFER_COLUMNS
 from kvsim.metrics.summary import Summary, summarise
 from kvsim.metrics.tables import (
@@ -58,7 +59,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, eq=False)
-class RunResult:
+class RunResult(Frames):
     """What one scenario led to; frames are made when they are first asked for."""
 
     scenario: Scenario
@@ -116,21 +117,6 @@ class RunResult:
     @cached_property
     def _tables(self) -> Mapping[str, pa.Table]:
         return self._make_tables()
-
-    @cached_property
-    def requests(self) -> pd.DataFrame:
-        """A row a request, warm-ups included: ids, instants, outcome, tokens by source, parts."""
-        return to_frame(self._tables["requests"])
-
-    @cached_property
-    def steps(self) -> pd.DataFrame:
-        """A row a run of equal engine steps."""
-        return to_frame(self._tables["steps"])
-
-    @cached_property
-    def transfers(self) -> pd.DataFrame:
-        """A row a finished movement between an instance and a tier."""
-        return to_frame(self._tables["transfers"])
 
     @cached_property
     def tiers(self) -> pd.DataFrame:

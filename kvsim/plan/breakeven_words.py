@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kvsim.plan.breakeven import CPU, QUESTION_TOKENS, Window, contexts
+from kvsim.plan.breakeven import QUESTION_TOKENS, Window, contexts
 from kvsim.plan.first_token import FirstToken, Parts, Store
 from kvsim.spec.storage import FileStorageSpec
 from kvsim.units import format_rate, format_seconds
@@ -147,8 +147,3 @@ def _largest(extra: dict[str, float]) -> str:
 
 def _s(seconds: float) -> str:
     return "no time limit" if seconds == float("inf") else format_seconds(float(f"{seconds:.3g}"))
-
-
-def tier_name(tier: str) -> str:
-    """Write a tier in words."""
-    return "CPU memory" if tier == CPU else tier

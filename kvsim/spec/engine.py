@@ -1,6 +1,6 @@
 """How vLLM is set up; names are those of its flags."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -26,5 +26,5 @@ class EngineSpec(Spec):
     """GPUs that share each layer (--tensor-parallel-size)."""
     enable_prefix_caching: bool = True
     """Whether finished prefixes stay in the KV pool (--enable-prefix-caching)."""
-    async_scheduling: bool = True
-    """Whether the next step is scheduled while one runs (--async-scheduling)."""
+    async_scheduling: Literal[True] = True
+    """The next step is scheduled while one runs (--async-scheduling); nothing else is modelled."""

@@ -4,6 +4,7 @@ The user's own folder (models/, gpus/, hosts/, storage/ inside) goes before the 
 with kvsim.
 """
 
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
@@ -123,6 +124,16 @@ def resolve(kind: ProfileKind, value: Any, context: Any) -> Any:
 
 
 def _read(kind: ProfileKind, path: Path) -> AnyProfile:
+    try:
+        changed_ns = path.stat().st_mtime_ns
+    except OSError:
+        changed_ns = 0  # reading it says what is wrong
+    return _read_version(kind, path, changed_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_version(kind: ProfileKind, path: Path, changed_ns: int) -> AnyProfile:
+    """Read a file once for each time it changed: a sweep names the same profiles at every point."""
     if kind == "models" and path.suffix == ".json":
         return read_hf_config(path)
     data = read_mapping(path)

@@ -57,8 +57,3 @@ class Request:
     """Computed although this instance had computed them before."""
     preemptions: int = 0
     outcome: Outcome = "waiting"
-
-    # The engine's own state; it means nothing outside it.
-    num_computed: int = 0
-    num_scheduled_output: int = 0
-    num_output: int = 0

@@ -88,11 +88,6 @@ class Pass:
             return None
         return self.stores[0].time_s + _STAMP_S - self.stores[0].duration_s
 
-    @property
-    def stored_s(self) -> float | None:
-        """When its last store ended."""
-        return self.stores[-1].time_s + _STAMP_S if self.stores else None
-
 
 @dataclass(frozen=True, eq=False)
 class RunTrace:
