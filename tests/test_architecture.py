@@ -13,8 +13,9 @@ PACKAGE = ROOT / "kvsim"
 # From the top; parts of one line import each other only where SIDEWAYS says so.
 LAYERS = (
     {"__init__", "__main__"},
-    {"cli"},
+    {"cli", "app"},
     {"report"},
+    {"deploy"},
     {"sweep", "plan", "calibration"},
     {"simulate"},
     {"engine", "routing"},
@@ -30,10 +31,11 @@ SIDEWAYS = {("metrics", "workload"), ("engine", "routing")}
 
 ONLY_IN = {
     "simpy": {"des", "storage", "engine", "routing", "workload", "simulate", "plan", "calibration"},
-    "pandas": {"metrics", "sweep", "plan", "calibration", "report", "cli"},
+    "pandas": {"metrics", "sweep", "plan", "calibration", "report", "cli", "app"},
     "scipy": {"calibration", "plan", "sweep", "metrics"},
-    "plotly": {"report"},
-    "streamlit": set(),
+    "plotly": {"report", "app"},
+    "streamlit": {"app"},
+    "optuna": {"plan"},
     "typer": {"cli"},
     "rich": {"cli"},
     "joblib": {"sweep"},
