@@ -2,20 +2,22 @@
 
     G = weights / (HBM * e_m) + layers * overhead          read once a step, whatever the batch
       + tokens * 2 * linear_params / (FLOPs * e_lin)       linear layers
-      + decode_context * kv_bytes / (HBM * e_m)            each decode reads its whole KV
+      + decode_context * waves * kv_bytes / (HBM * e_m)    each decode reads its whole KV
       + sum over chunks of max(pairs * attention_flops / (FLOPs * e_att), KV read of the chunk)
 
 The terms add up: on an H100 a maximum of memory and compute fits no better (real runs,
 docs/fit.md), and the sum can never beat the peak. Pairs of a chunk of n tokens after `before`
 earlier ones: n * (before + n / 2). Tensor parallelism divides every term by its degree and adds
-two all-reduces a layer. Left out: padding to CUDA-graph sizes (not visible in the measured runs)
-and the wave effect of split-KV attention (up to 23 % of the context term at batch 6 and 9).
+two all-reduces a layer. `waves` is 1, or on cards that split the KV cache in waves what split_kv.py
+says of a step that only decodes. Left out: padding to CUDA-graph sizes (not visible in the measured
+runs).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from kvsim.compute.split_kv import growth, wave_factor
 from kvsim.spec import EngineSpec, GpuSpec, ModelSpec
 
 Chunk = tuple[int, int]
@@ -50,6 +52,10 @@ class StepTime:
         attention_flops_per_s = gpu.peak_flops * efficiency.attention * degree
         self._context_s = model.kv_read_bytes_per_token / kv_bytes_per_s
         self._pair_s = model.attention_flops_per_pair / attention_flops_per_s
+        self._kv_heads = max(1, model.num_key_value_heads // degree)
+        self._num_sms = gpu.num_sms
+        # MLA and sliding windows have kernels of their own.
+        self.has_waves = gpu.splits_kv_in_waves and not model.is_mla and not model.sliding_window
         self._window = model.sliding_window
         if self._window:
             windowed_bytes = model.kv_bytes_per_token - model.kv_read_bytes_per_token
@@ -66,20 +72,33 @@ class StepTime:
             base_s = self._base_s[tokens] = weights_s + self._overhead_s + tokens * self._token_s
         return base_s
 
-    def context_s(self, decodes: int, context_tokens: int) -> float:
+    def waves(self, contexts: Iterable[int]) -> float:
+        """Give the factor on reading the KV of a step of decodes after so many tokens each."""
+        if not self.has_waves:
+            return 1.0
+        return wave_factor(contexts, kv_heads=self._kv_heads, num_sms=self._num_sms)
+
+    def context_s(self, decodes: int, context_tokens: int, waves: float = 1.0) -> float:
         """Give the time to read the KV of `decodes` contexts that sum to `context_tokens`."""
         if self._window:
             seen = min(context_tokens, decodes * self._window)
             return context_tokens * self._context_s + seen * self._window_context_s
-        return context_tokens * self._context_s
+        return context_tokens * (self._context_s * waves)
 
-    def decodes_s(self, decodes: int, contexts: Iterable[int]) -> list[float]:
-        """Give the times of steps of `decodes` decodes only, one for each sum of contexts."""
+    def decodes_s(self, contexts: Sequence[int], num_steps: int) -> list[float]:
+        """Give the times of `num_steps` steps that decode after `contexts`, each one longer."""
+        decodes, tokens = len(contexts), sum(contexts)
         base_s = self.base_s(decodes)
+        sums = range(tokens, tokens + num_steps * decodes, decodes)
         if self._window:
-            return [base_s + self.context_s(decodes, tokens) for tokens in contexts]
-        slope_s = self._context_s
-        return [base_s + tokens * slope_s for tokens in contexts]
+            return [base_s + self.context_s(decodes, tokens) for tokens in sums]
+        if not self.has_waves:
+            return [base_s + tokens * self._context_s for tokens in sums]
+        times: list[float] = []
+        for begin, end in growth(contexts, num_steps):
+            slope_s = self._context_s * self.waves([context + begin for context in contexts])
+            times += [base_s + tokens * slope_s for tokens in sums[begin:end]]
+        return times
 
     def chunk_s(self, before: int, tokens: int) -> float:
         """Give the attention time of one prefill chunk."""
@@ -88,10 +107,12 @@ class StepTime:
             flops_s += tokens * min(before + tokens / 2, self._window) * self._window_pair_s
         return max(flops_s, self.context_s(1, before + tokens))
 
-    def step_s(self, decodes: int, context_tokens: int, chunks: Iterable[Chunk]) -> float:
+    def step_s(
+        self, decodes: int, context_tokens: int, chunks: Iterable[Chunk], waves: float = 1.0
+    ) -> float:
         """Give the time of a step of `decodes` decodes and any prefill chunks."""
         tokens = decodes
-        attention_s = self.context_s(decodes, context_tokens)
+        attention_s = self.context_s(decodes, context_tokens, waves)
         for before, n in chunks:
             tokens += n
             attention_s += self.chunk_s(before, n)

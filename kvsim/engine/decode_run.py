@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -42,24 +43,22 @@ def decode_run(
     gpu_end_s: float,
     delay_s: float,
     num_steps: int,
-    decodes: int,
-    context_tokens: int,
+    contexts: Sequence[int],
 ) -> DecodeRun:
-    """Work out a run of `num_steps` passes.
+    """Work out a run of `num_steps` passes over decodes after `contexts` tokens each.
 
     `gpu_end_s` is the end of the step in flight. A pass plans and launches its step, then waits for
     the step before it and hands out its tokens. While the GPU is the slower side, the host does
     nothing but follow: then only the ends need adding up, in the same order and so to the same bit.
     """
-    contexts = range(context_tokens, context_tokens + num_steps * decodes, decodes)
-    steps_s = step_time.decodes_s(decodes, contexts)
+    steps_s = step_time.decodes_s(contexts, num_steps)
     if delay_s:
         steps_s = [step_s + delay_s for step_s in steps_s]
     schedule_s, update_s = host.schedule.decode, host.update
     launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
     starts, ends = [now_s], []
     host_s = schedule_s + max(launch_s, graph_start_s) + _MARGIN_S
-    gpu_bound = host_s + update_s < steps_s[0]  # and so are the later steps, which last longer
+    gpu_bound = host_s + update_s < min(steps_s)
     for number, step_s in enumerate(steps_s):
         if gpu_bound and now_s + host_s < gpu_end_s:
             rest = list(accumulate(steps_s[number:], initial=gpu_end_s))
@@ -71,4 +70,4 @@ def decode_run(
         now_s = max(now_s + launch_s, before_s) + update_s
         starts.append(now_s)
         ends.append(gpu_end_s)
-    return DecodeRun(starts, ends, decodes, context_tokens)
+    return DecodeRun(starts, ends, len(contexts), sum(contexts))

@@ -35,7 +35,7 @@ from kvsim.engine.sequence import Load, Sequence, Step
 from kvsim.engine.step_rows import StepRows
 from kvsim.engine.tier_usage import TierUsage
 from kvsim.metrics.recorder import Recorder
-from kvsim.spec import HostSpec
+from kvsim.spec import HostSpec, PutInterference
 
 Wait = Generator[simpy.Event, object, None]
 
@@ -150,7 +150,7 @@ class Engine:
         """Take one pass of the loop."""
         clock, host = self.clock, self._host
         start_s = clock.now
-        launch_factor, delay_s = self._interference()
+        interference, delay_s = self._interference()
         step = self.scheduler.schedule()
         now = start_s + step.host_s
         if not step.is_empty:
@@ -158,7 +158,8 @@ class Engine:
             if step.admitted:
                 self._note_admissions(step, start_s)
             if step.loads:
-                now += host.launch.load_prepare
+                factor = interference.piecewise_launch if interference is not None else 1.0
+                now += host.launch.load_prepare * factor
                 yield from self._load(step, now)
                 if self.is_dead:
                     return
@@ -166,7 +167,7 @@ class Engine:
             if self.lmcache is not None:
                 for sequence in step.admitted:
                     self.lmcache.release_pins(sequence)
-            now = self._launch(step, now, launch_factor, delay_s)
+            now = self._launch(step, now, interference, delay_s)
             if step.stores:
                 begun_s = max(now, step.gpu_end_s)
                 now = yield from self._store(step, begun_s)
@@ -197,8 +198,7 @@ class Engine:
             gpu_end_s=self._gpu_free_s,
             delay_s=self._interference()[1],
             num_steps=runway,
-            decodes=decodes,
-            context_tokens=sum([sequence.num_computed for sequence in scheduler.running]),
+            contexts=[sequence.num_computed for sequence in scheduler.running],
         )
         self._wakes_on_arrival = not scheduler.waiting and decodes < scheduler.max_num_seqs
         self._alarm = alarm = clock.at(run.starts[runway], self._plan)
@@ -245,25 +245,34 @@ class Engine:
             request.computed_tokens = request.prompt_tokens - hit_tokens
             self._ledger.admit(request, self.index, hit_tokens)
 
-    def _interference(self) -> tuple[float, float]:
-        """Give what remote puts do to a step: a factor on its launch, a delay of its end."""
+    def _interference(self) -> tuple[PutInterference | None, float]:
+        """Give what remote puts do to a step now: factors on its launch, a delay of its end."""
         if self.lmcache is None or not self.lmcache.disturbs_host:
-            return 1.0, 0.0
-        return self._host.put_interference.launch, self.lmcache.step_delay_s
+            return None, 0.0
+        return self._host.put_interference, self.lmcache.step_delay_s
 
-    def _launch(self, step: Step, now: float, factor: float, delay_s: float) -> float:
+    def _launch(
+        self, step: Step, now: float, interference: PutInterference | None, delay_s: float
+    ) -> float:
         """Hand a step to the GPU, note its end there, and return when the host is free again."""
-        launch = self._host.launch
-        gpu_s = self._step_time.step_s(step.decodes, step.context_tokens, step.chunks) + delay_s
+        launch, step_time, waves = self._host.launch, self._step_time, 1.0
+        if step_time.has_waves and not step.chunks:
+            waves = step_time.waves([sequence.num_computed - 1 for sequence in step.sampled])
+        gpu_s = step_time.step_s(step.decodes, step.context_tokens, step.chunks, waves) + delay_s
         if not step.chunks:
             begin_s = max(self._gpu_free_s, now + launch.graph_start)
             step.gpu_end_s = self._gpu_free_s = begin_s + gpu_s
             return now + launch.full_graph
         tokens = step.decodes + sum(n for _, n in step.chunks)
+        factor = 1.0
         if tokens > launch.piecewise_max_tokens:
             launch_s = launch.eager
+            if interference is not None:
+                factor = interference.launch
         else:
             launch_s = launch.piecewise_graph_after_load if step.loads else launch.piecewise_graph
+            if interference is not None:
+                factor = interference.piecewise_launch
         launched_s = now + launch_s * factor
         step.gpu_end_s = self._gpu_free_s = max(max(self._gpu_free_s, now) + gpu_s, launched_s)
         return launched_s
@@ -351,8 +360,7 @@ class Engine:
             started_s, now = now, now + copy_s
             yield clock.at(now, self._plan)
             self._record_copy("write", num_chunks, started_s)
-            lmcache.store(keys)
-            now += lmcache.handover_s
+            now += lmcache.store(keys)
         return now
 
     def _record_copy(self, direction: str, num_chunks: int, started_s: float) -> None:

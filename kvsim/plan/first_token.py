@@ -204,11 +204,12 @@ class FirstToken:
         rate = min(streams * each, client_rate, store.read.bandwidth / self.concurrency)
         return latency_s + fill_s, chunks * self.chunk_bytes / rate
 
-    def _launch_s(self, tokens: int, *, after_load: bool = False) -> float:
-        launch = self._host.launch
+    def _launch_s(self, tokens: int, *, after_load: bool = False, disturbed: bool = False) -> float:
+        launch, slower = self._host.launch, self._host.put_interference
         if tokens > launch.piecewise_max_tokens:
-            return launch.eager
-        return launch.piecewise_graph_after_load if after_load else launch.piecewise_graph
+            return launch.eager * (slower.launch if disturbed else 1.0)
+        launch_s = launch.piecewise_graph_after_load if after_load else launch.piecewise_graph
+        return launch_s * (slower.piecewise_launch if disturbed else 1.0)
 
     def _chunks(self, before: int, tokens: int) -> list[tuple[int, int]]:
         budget = self.scenario.max_num_batched_tokens
@@ -247,19 +248,20 @@ class FirstToken:
         Puts slow the host once all uploads are busy, which the first pass's chunks see to.
         """
         host, saved = self._host, before // self.chunk_tokens
-        busy_puts, delay_s, handover_s = 1, 0.0, 0.0
+        busy_puts, delay_s, start_s = 1, 0.0, 0.0
         if isinstance(store, ObjectStorageSpec):
             busy_puts = store.client.uploads
             delay_s = store.client.upload_step_delay
-            handover_s = store.client.upload_handover
+            start_s = store.client.upload_start
         compute_s = store_s = 0.0
         puts = 0
         for number, (start, n) in enumerate(self._chunks(before, tokens)):
             if number:
                 compute_s += host.schedule.decode + host.update
             disturbed = store is not None and puts >= busy_puts
-            factor = host.put_interference.launch if disturbed else 1.0
-            launched_s = self._launch_s(n, after_load=after_load and not number) * factor
+            launched_s = self._launch_s(
+                n, after_load=after_load and not number, disturbed=disturbed
+            )
             pass_s = self._step_time.step_s(0, 0, [(start, n)]) + (delay_s if disturbed else 0.0)
             compute_s += max(pass_s, launched_s)
             new = (start + n) // self.chunk_tokens - saved
@@ -269,6 +271,8 @@ class FirstToken:
             copy = host.store
             copy_s = copy.fixed + new * self.chunk_bytes / copy.bandwidth
             store_s += copy_s * (host.put_interference.store_copy if disturbed else 1.0)
-            store_s += handover_s
+            if store is not None:
+                store_s += new * store.client.put_handover
+                store_s += min(new, max(0, busy_puts - puts)) * start_s
             puts += new
         return compute_s, store_s

@@ -43,6 +43,9 @@ class GpuSpec(Profile):
     """Peak memory bandwidth (bytes/s)."""
     num_sms: PositiveCount
     """Streaming multiprocessors."""
+    splits_kv_in_waves: bool = False
+    """Decode attention splits its KV into items that fill the multiprocessors in waves: measured
+    for FlashAttention 3, which vLLM runs on Hopper cards."""
     nvlink_bandwidth: Rate
     """NVLink bandwidth per direction (bytes/s); 0: PCIe only."""
     max_num_batched_tokens: PositiveCount

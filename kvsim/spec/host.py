@@ -56,10 +56,18 @@ class LaunchCost(Spec):
 
 
 class PutInterference(Spec):
-    """How much slower the host gets while this instance's remote puts are in flight."""
+    """How much slower the host gets while this instance's remote puts are in flight.
+
+    They share Python's lock with the engine and its API server, now and then for long: the factors
+    are means.
+    """
 
     launch: Factor
-    """Factor on launching a piecewise or eager forward pass; whole graphs are not slower."""
+    """Factor on launching an eager forward pass; whole graphs are not slower."""
+    piecewise_launch: Factor
+    """Factor on preparing a load and launching piecewise graphs."""
+    schedule: Factor
+    """Factor on admitting a request, checks of the remote tier aside."""
     store_copy: Factor
     """Factor on the copy GPU to CPU."""
     request_in: Factor

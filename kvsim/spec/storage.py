@@ -41,6 +41,8 @@ class FileClient(Spec):
     """Threads shared by stat, read and write; none: Python's min(32, cpus + 4)."""
     mount_bandwidth: PositiveRate
     """Most that one instance moves over its mount (bytes/s)."""
+    put_handover: Seconds = 0.0
+    """Time for which handing one put to a thread holds Python's lock, and so the engine (s)."""
 
 
 class ObjectTransfer(Spec):
@@ -71,8 +73,10 @@ class ObjectClient(Spec):
     """Client's own time for each existence check (s)."""
     upload_step_delay: Seconds = 0.0
     """Mean delay of an engine step while all uploads are busy, as both need Python's lock (s)."""
-    upload_handover: Seconds = 0.0
-    """Time for which handing one store's puts to the client holds Python's lock (s)."""
+    put_handover: Seconds = 0.0
+    """Time for which handing one put to the client holds Python's lock, and so the engine (s)."""
+    upload_start: Seconds = 0.0
+    """The same for beginning an upload where one of the `uploads` is free (s)."""
     warmup_first: Seconds = 0.0
     """Extra time of the client's first load (s); later loads decay to none."""
     warmup_loads: PositiveNumber = 1.0

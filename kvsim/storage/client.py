@@ -30,8 +30,9 @@ class StorageClient(Protocol):
     """Puts in flight from which on the host feels them."""
     step_delay_s: float
     """How much later an engine step ends then, on average."""
-    handover_s: float
-    """How long handing over the puts of one store holds up the engine."""
+
+    def handover_s(self, n_puts: int) -> float:
+        """Return how long handing over the puts of a store holds up the engine, as things are."""
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many existence checks, one after another, take as things stand."""

@@ -96,7 +96,8 @@ class FileClient:
         self.backlog_bytes = 0
         self._ranks = ranks
         self.busy_puts = 1
-        self.step_delay_s = self.handover_s = 0.0  # threads write without Python's lock
+        self.step_delay_s = 0.0  # threads write without Python's lock
+        self._put_handover_s = spec.client.put_handover
         self.threads = spec.client.threads or min(32, num_cpus + 4)
         self._clock = clock
         self._server = server
@@ -120,6 +121,10 @@ class FileClient:
         self._starts = Starts(clock, server)
         self._turns = Turns()
         server.add_client(client, bytes_per_s=self._mount_bytes_per_s * ranks)
+
+    def handover_s(self, n_puts: int) -> float:
+        """Return how long giving so many files to the threads takes."""
+        return n_puts * self._put_handover_s
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many stats take: the wait for a thread, then one after another."""

@@ -72,7 +72,8 @@ class ObjectClient:
         self._ranks = ranks
         self.busy_puts = spec.client.uploads
         self.step_delay_s = spec.client.upload_step_delay
-        self.handover_s = spec.client.upload_handover
+        self._put_handover_s = spec.client.put_handover
+        self._upload_start_s = spec.client.upload_start
         self.connections = spec.client.connections
         self.uploads = spec.client.uploads
         self._clock = clock
@@ -102,6 +103,11 @@ class ObjectClient:
             bytes_per_s=self._body_bytes_per_s * ranks,
             max_streams=self.connections * ranks,
         )
+
+    def handover_s(self, n_puts: int) -> float:
+        """Return how long giving so many puts to the client takes, and beginning those it can."""
+        begun = min(n_puts, self.uploads - self._moving)
+        return n_puts * self._put_handover_s + begun * self._upload_start_s
 
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many HEADs take, one after another."""

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from kvsim.calibration.fit.copies import fit_copies
 from kvsim.calibration.fit.files import fit_files
+from kvsim.calibration.fit.handover import fit_handover
 from kvsim.calibration.fit.host import fit_admission, fit_launch, fit_requests
 from kvsim.calibration.fit.objects import fit_objects
 from kvsim.calibration.fit.passes import RunTrace, trace_run
@@ -79,7 +80,8 @@ def calibrate_traces(traces: Sequence[RunTrace], basis: Basis, *, name: str) -> 
             found.add(fit_files(traces, store, host, kv_bytes))
         else:
             found.add(fit_objects(traces, store, host, kv_bytes))
-            found.add(fit_uploads(traces, store, host, kv_bytes))
+            found.add(fit_uploads(traces, store, kv_bytes))
+        found.add(fit_handover(traces, store, host))
     found.notes += [
         f"a run has a remote tier of medium {medium!r}, but no storage profile is given for it"
         for medium in sorted(media)

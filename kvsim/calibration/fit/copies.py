@@ -51,7 +51,7 @@ def fit_copies(traces: Sequence[RunTrace], host: HostSpec, kv_bytes_per_token: i
     ]
     if line_found is not None and busy:
         slope_s = chunk_bytes / found.coefficients["host.store.bandwidth"].value
-        found.typical(
+        found.mean(
             "host.put_interference.store_copy",
             [max(1.0, s / (line_found.value + slope_s * chunks)) for chunks, s in busy],
             unit="factor",

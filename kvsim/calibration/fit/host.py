@@ -25,6 +25,9 @@ _CLEARLY_LATE = 0.1
 _IDLE_S = 0.001
 _ALONE_S = 0.1
 _SHORT_PASS_S = 0.02
+_SMALL_TOKENS = 512
+_TIMED_OUT_S = 1.0
+"""A schedule() of this length waits for a look-up that will not come."""
 _BIG_STORE_CHUNKS = 8
 
 
@@ -62,13 +65,37 @@ def fit_launch(traces: Sequence[RunTrace], host: HostSpec) -> Findings:
     found.typical("host.launch.load_prepare", prepare, unit="s", data="loads, stamped in ms")
     eager = found.coefficients.get("host.launch.eager")
     if eager is not None and disturbed:
-        found.typical(
+        found.mean(
             "host.put_interference.launch",
             [max(1.0, seconds / eager.value) for seconds in disturbed],
             unit="factor",
             data="eager launches while puts run",
         )
+    calm, busy = (
+        [seconds for t in traces for seconds in _loads_alone(t, busy=b)] for b in (False, True)
+    )
+    if calm and busy:
+        usual_s = float(np.mean(calm))
+        found.mean(
+            "host.put_interference.piecewise_launch",
+            [seconds / usual_s for seconds in busy],
+            unit="factor",
+            data="passes with a load while all uploads are busy, less the load",
+        )
     return found
+
+
+def _loads_alone(trace: RunTrace, *, busy: bool) -> Iterator[float]:
+    """Yield what passes with one load took besides it, from schedule() to their launch or GPU."""
+    if not busy and trace.remote:
+        return
+    for row in trace.passes:
+        small = row.chunks and row.tokens <= _SMALL_TOKENS and len(row.loads) == 1
+        if not small or row.busy_uploads != busy or row.older_s is None:
+            continue
+        begin_s, loaded_s = row.load_begin_s, row.loaded_s
+        if begin_s is not None and loaded_s is not None:
+            yield (begin_s - row.scheduled_s) + ((row.store_begin_s or row.older_s) - loaded_s)
 
 
 def _launch_seen(before: Pass, row: Pass, host: HostSpec) -> tuple[str, float] | None:
@@ -135,6 +162,7 @@ def fit_admission(traces: Sequence[RunTrace], host: HostSpec) -> Findings:
             for request, row in admissions(trace)
         ]
     base_s = host.schedule.decode
+    busy = [pair for trace in traces if trace.remote == "object" for pair in _busy(trace)]
     for kind, rows in (("admit", plain), ("lookup", lookups)):
         prior = host.schedule.admit_per_token if kind == "admit" else host.schedule.lookup_per_token
         found.line(
@@ -146,7 +174,27 @@ def fit_admission(traces: Sequence[RunTrace], host: HostSpec) -> Findings:
             x_name="prompt tokens",
             data="schedule() admitting one request",
         )
+    slope = found.coefficients.get("host.schedule.lookup_per_token")
+    if slope is not None and busy:
+        fixed_s = base_s + found.coefficients["host.schedule.lookup_fixed"].value
+        found.mean(
+            "host.put_interference.schedule",
+            [seconds / (fixed_s + slope.value * tokens) for tokens, seconds in busy],
+            unit="factor",
+            data="schedule() admitting one request while all uploads are busy, less HEADs",
+        )
     return found
+
+
+def _busy(trace: RunTrace) -> Iterator[tuple[float, float]]:
+    """Yield prompt tokens and schedule() of requests admitted during uploads, less its HEADs."""
+    heads = [row for row in trace.run.object_requests if row.method == "HEAD"]
+    for request, row in admissions(trace):
+        if row.busy_uploads and row.scheduled_s - row.begin_s < _TIMED_OUT_S:
+            heads_s = sum(
+                head.duration_s for head in heads if row.begin_s <= head.start_s <= row.scheduled_s
+            )
+            yield float(request.prompt_tokens), row.scheduled_s - row.begin_s - heads_s
 
 
 def admissions(trace: RunTrace) -> Iterator[tuple[MeasuredRequest, Pass]]:
@@ -211,7 +259,7 @@ def fit_requests(traces: Sequence[RunTrace], host: HostSpec) -> Findings:
         base = [tokens for tokens, _ in inward]
         now_s = line.value + per_token * float(np.median(base))
         before_s = host.request_in.fixed + host.request_in.per_token * float(np.median(base))
-        found.typical(
+        found.mean(
             "host.put_interference.request_in",
             [max(1.0, ratio * before_s / now_s) for ratio in slowed],
             unit="factor",

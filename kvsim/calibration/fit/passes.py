@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from kvsim.calibration.fit.contexts import follow_contexts
 from kvsim.calibration.readers.engine_steps import ScheduledStep
 from kvsim.calibration.readers.files import find_file, read_lines
 from kvsim.calibration.readers.lmcache_log import Copy
@@ -39,6 +40,8 @@ class Pass:
     context_tokens: int
     chunks: tuple[tuple[int, int], ...]
     waiting: int
+    contexts: tuple[int, ...] | None = None
+    """Tokens before each decode, where they are known."""
     loads: tuple[Copy, ...] = ()
     stores: tuple[Copy, ...] = ()
     handed_s: float | None = None
@@ -157,6 +160,9 @@ def _passes(run: MeasuredRun) -> list[Pass]:
             by_index[event.index].handed_s = event.time_s
             if passes[-1].index == event.index + 1:
                 passes[-1].older_s = event.time_s
+    known = follow_contexts((row.decodes, row.context_tokens, row.chunks) for row in passes)
+    for row, contexts in zip(passes, known, strict=True):
+        row.contexts = contexts
     return passes
 
 

@@ -68,6 +68,23 @@ class Findings:
         )
         return value
 
+    def mean(self, path: str, values: Sequence[float], *, unit: str, data: str) -> float | None:
+        """Add the mean of what is seldom and then long; too few give nothing but a note."""
+        if len(values) < MIN_COUNT:
+            self.notes.append(f"{path}: {len(values)} measurements ({data}); the profile's holds")
+            return None
+        array = np.asarray(values, dtype=np.float64)
+        value = max(0.0, float(array.mean()))
+        self.coefficients[path] = Coefficient(
+            value=value,
+            unit=unit,
+            standard_error=float(array.std(ddof=1) / np.sqrt(len(array))),
+            count=len(array),
+            data=f"{data}, {_span(array, unit)}",
+            note=f"a mean; the median is {np.median(array):.3g}",
+        )
+        return value
+
     def line(
         self,
         fixed: str,

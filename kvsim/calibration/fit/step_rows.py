@@ -74,7 +74,9 @@ class StepFeatures:
         """Give the features; `inverse` says for each chunk whether FLOPs or its KV read bind."""
         tokens = row.tokens
         weights_s = self._model.weights_read_bytes(tokens) / self._bytes_per_s
-        memory_s = weights_s + self._peak.context_s(row.decodes, row.context_tokens)
+        memory_s = weights_s + self._peak.context_s(
+            row.decodes, row.context_tokens, self._waves(row)
+        )
         linear_s = self._peak.base_s(tokens) - weights_s
         attention_s = 0.0
         for before, n in row.chunks:
@@ -88,6 +90,12 @@ class StepFeatures:
                 memory_s += read_s
         repetitive = 0.0 if diverse else linear_s
         return np.array([self._layers, memory_s, repetitive, linear_s - repetitive, attention_s])
+
+    def _waves(self, row: Pass) -> float:
+        if row.chunks:
+            return 1.0
+        mean = row.context_tokens // max(row.decodes, 1)
+        return self._peak.waves(row.contexts or (mean,) * row.decodes)
 
 
 def inverse_efficiencies(gpu: GpuSpec) -> Array:

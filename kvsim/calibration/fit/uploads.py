@@ -1,8 +1,7 @@
 """Fit what the object client's uploads reach, and what they do to the engine.
 
 Uploads share Python's lock with the engine thread: while all of them are busy, decode steps end
-late now and then (the mean is kept, the median step is not delayed), and handing one store's puts
-over holds the lock for a while.
+late now and then (the mean is kept, the median step is not delayed).
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ import numpy as np
 
 from kvsim.calibration.fit.passes import UPLOADS, RunTrace
 from kvsim.calibration.fit.results import MIN_COUNT, Findings
-from kvsim.spec import Coefficient, HostSpec, ObjectStorageSpec
+from kvsim.spec import ObjectStorageSpec
 
 _WINDOW_S = 0.5
-_SEEN_S = 0.0004
-_LONGEST_DELAY_S = 0.1
+_STALLED_S = 1.0
+"""An engine that waits so long has a lookup that timed out, not a late step."""
 _ROUND_TRIPS = 3
 
 
 def fit_uploads(
-    traces: Sequence[RunTrace], spec: ObjectStorageSpec, host: HostSpec, kv_bytes_per_token: int
+    traces: Sequence[RunTrace], spec: ObjectStorageSpec, kv_bytes_per_token: int
 ) -> Findings:
     """Fit the upload rate of one connection, and the delays of the engine."""
     found = Findings()
@@ -46,19 +45,15 @@ def fit_uploads(
         data=f"half seconds with a backlog of uploads (in all {_median(rates) / 1e9:.2f} GB/s)",
         note="the client feeds all uploads from one thread; the store's limit is not reached",
     )
-    late = [seconds for trace in own for seconds in _lateness(trace, host, busy=True)]
-    calm = [seconds for trace in traces for seconds in _lateness(trace, host, busy=False)]
-    _add_mean(found, f"{root}.client.upload_step_delay", late, calm)
-    after = [seconds for trace in own for seconds in _after_small_store(trace, host)]
-    usual = [s for trace in traces if not trace.remote for s in _after_small_store(trace, host)]
-    if len(usual) >= MIN_COUNT:
-        base_s = _median(usual)
-        found.typical(
-            f"{root}.client.upload_handover",
-            [max(0.0, seconds - base_s) for seconds in after],
-            unit="s",
-            data="decode step after the store of one chunk, less the same without a remote tier",
-        )
+    late = [seconds for trace in own for seconds in _lateness(trace)]
+    if len(late) < UPLOADS * MIN_COUNT:
+        late = []
+    found.mean(
+        f"{root}.client.upload_step_delay",
+        late,
+        unit="s",
+        data="decode steps in a row while all uploads are busy",
+    )
     return found
 
 
@@ -84,42 +79,17 @@ def _backlog_rates(trace: RunTrace) -> Iterator[float]:
             start_s = row.scheduled_s
 
 
-def _lateness(trace: RunTrace, host: HostSpec, *, busy: bool) -> Iterator[float]:
-    """Yield how late decode steps ended whose end is seen."""
-    for row, after in trace.pairs_of_passes():
-        if row.chunks or row.stores or row.loads or after.stores or after.chunks or after.loads:
-            continue
-        if row.busy_uploads != busy or (row.after_store and not busy) or after.older_s is None:
-            continue
-        begun_s = max(row.older_end_s, row.scheduled_s + host.launch.graph_start)
-        late_s = after.older_s - begun_s - row.gpu_s
-        seen = after.older_s > after.scheduled_s + host.launch.full_graph + _SEEN_S
-        if (seen or busy) and abs(late_s) < _LONGEST_DELAY_S:
-            yield late_s
-
-
-def _after_small_store(trace: RunTrace, host: HostSpec) -> Iterator[float]:
+def _lateness(trace: RunTrace) -> Iterator[float]:
+    """Yield how much later decodes in a row ended than the GPU's time explains, step by step."""
     for before, row in trace.pairs_of_passes():
-        chunks = sum(store.tokens // trace.chunk_tokens for store in before.stores)
-        if chunks != 1 or row.chunks or row.loads or row.stores or row.busy_uploads:
-            continue
-        if row.older_s is not None:
-            yield row.older_s - row.scheduled_s - host.launch.full_graph
-
-
-def _add_mean(found: Findings, path: str, late: Sequence[float], calm: Sequence[float]) -> None:
-    if len(late) < UPLOADS * MIN_COUNT or not calm:
-        found.notes.append(f"{path}: {len(late)} steps with busy uploads; the profile's holds")
-        return
-    values = np.asarray(late) - float(np.mean(calm))
-    found.coefficients[path] = Coefficient(
-        value=max(0.0, float(values.mean())),
-        unit="s",
-        standard_error=float(values.std(ddof=1) / np.sqrt(len(values))),
-        count=len(values),
-        data="decode steps while all uploads are busy, mean delay",
-        note=f"the median step is delayed by {np.median(values) * 1e3:.2f} ms only",
-    )
+        plain = all(
+            one.busy_uploads and not (one.chunks or one.stores or one.loads)
+            for one in (before, row)
+        )
+        if plain and before.older_s is not None and row.older_s is not None:
+            late_s = row.older_s - before.older_s - before.gpu_s
+            if late_s < _STALLED_S:
+                yield late_s
 
 
 def _median(values: Sequence[float]) -> float:

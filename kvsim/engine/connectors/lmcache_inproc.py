@@ -57,7 +57,6 @@ class LmcacheInproc:
         self.on_puts_eased: Callable[[], None] = _nothing
         self.is_dead = False
         self.step_delay_s = client.step_delay_s if client is not None else 0.0
-        self.handover_s = client.handover_s if client is not None else 0.0
         self._busy_puts = client.busy_puts if client is not None else 1
         self._spec = spec
         self._host = host
@@ -80,7 +79,8 @@ class LmcacheInproc:
     def _lookup(self, sequence: Sequence) -> _Found:
         schedule = self._host.schedule
         num_tokens = sequence.num_tokens
-        self._host_s += schedule.lookup_fixed + schedule.lookup_per_token * num_tokens
+        factor = self._host.put_interference.schedule if self.disturbs_host else 1.0
+        self._host_s += (schedule.lookup_fixed + schedule.lookup_per_token * num_tokens) * factor
         self.lookups += 1
         if self.is_dead:
             self._host_s += self._spec.lookup_timeout
@@ -206,14 +206,21 @@ class LmcacheInproc:
         self.cpu.allocate(granted)
         return keys if granted == wanted else cut(keys, 0, granted)
 
-    def store(self, keys: Keys) -> None:
-        """Enter copied chunks into CPU memory and send them to the remote tier."""
+    def store(self, keys: Keys) -> float:
+        """Enter copied chunks into CPU memory and send them to the remote tier.
+
+        Return how long handing them over holds up the engine (s).
+        """
         client = self.client
         self.cpu.insert(keys, held=client is not None)
-        if client is not None:
-            self.puts += num_keys(keys)
-            for run in keys:
-                client.write(run, self.chunk_bytes, self._uploaded)
+        if client is None:
+            return 0.0
+        num_puts = num_keys(keys)
+        handover_s = client.handover_s(num_puts)
+        self.puts += num_puts
+        for run in keys:
+            client.write(run, self.chunk_bytes, self._uploaded)
+        return handover_s
 
     def _remember(self, keys: Keys) -> None:
         """Never ask for these again, if the client keeps such a list."""

@@ -67,7 +67,8 @@ class Bench:
                 copy_s = host.load.fixed + loaded * self._chunk_bytes / host.load.bandwidth
                 now += launch.load_prepare + copy_s
                 loads.append(self._copy(now, loaded, copy_s))
-            gpu_s = self._step.step_s(decodes, context, chunks) * self._jitter()
+            waves = 1.0 if chunks else self._step.waves(_evenly(decodes, context))
+            gpu_s = self._step.step_s(decodes, context, chunks, waves) * self._jitter()
             if not chunks:
                 end_s = max(gpu_free_s, now + launch.graph_start) + gpu_s
                 now += launch.full_graph
@@ -112,6 +113,10 @@ class Bench:
     def _copy(self, end_s: float, chunks: int, copy_s: float) -> Copy:
         stamp_s = np.floor(end_s * 1e3) / 1e3  # the log cuts to milliseconds
         return Copy(None, float(stamp_s), chunks * 256, chunks * self._chunk_bytes, copy_s, copy_s)
+
+
+def _evenly(decodes: int, context: int) -> list[int]:
+    return [context // decodes] * decodes if decodes else []
 
 
 def serving(rounds: int, *, prompts: tuple[int, ...], lmcache: bool) -> Iterator[Work]:

@@ -24,8 +24,7 @@ HOST = load_profile("hosts", "xeon-pcie5")
     ahead_s=st.floats(0, 0.03),
     delay_s=st.sampled_from([0.0, 0.004]),
     num_steps=st.integers(1, 60),
-    decodes=st.integers(1, 64),
-    context=st.integers(1, 30_000),
+    contexts=st.lists(st.integers(1, 30_000), min_size=1, max_size=24),
 )
 def test_a_run_equals_its_passes(
     gpu: str,
@@ -33,8 +32,7 @@ def test_a_run_equals_its_passes(
     ahead_s: float,
     delay_s: float,
     num_steps: int,
-    decodes: int,
-    context: int,
+    contexts: list[int],
 ) -> None:
     gpu_end_s = now_s + ahead_s
     run = decode_run(
@@ -44,13 +42,14 @@ def test_a_run_equals_its_passes(
         gpu_end_s=gpu_end_s,
         delay_s=delay_s,
         num_steps=num_steps,
-        decodes=decodes,
-        context_tokens=context * decodes,
+        contexts=contexts,
     )
     want_starts, want_ends = [now_s], []
     before_s = gpu_end_s
     for step in range(num_steps):
-        (step_s,) = STEP_TIME[gpu].decodes_s(decodes, [(context + step) * decodes])
+        now = [context + step for context in contexts]
+        waves = STEP_TIME[gpu].waves(now)
+        step_s = STEP_TIME[gpu].step_s(len(now), sum(now), (), waves)
         now_s += HOST.schedule.decode
         gpu_end_s = max(gpu_end_s, now_s + HOST.launch.graph_start) + (step_s + delay_s)
         now_s = max(now_s + HOST.launch.full_graph, before_s) + HOST.update

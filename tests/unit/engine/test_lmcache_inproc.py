@@ -23,13 +23,16 @@ class StubClient:
     """A storage client whose puts end when the test says so, and whose checks take 50 ms."""
 
     busy_puts = 1
-    step_delay_s = handover_s = 0.0
+    step_delay_s = 0.0
     puts_in_flight = backlog_bytes = 0
 
     def __init__(self, *, remembers_checks: bool) -> None:
         self.remembers_checks = remembers_checks
         self.checks: list[int] = []
         self.waiting: list[tuple[int, Callable[[int], None]]] = []
+
+    def handover_s(self, n_puts: int) -> float:
+        return 0.0
 
     def lookup_s(self, n_checks: int) -> float:
         self.checks.append(n_checks)

@@ -50,7 +50,7 @@ def test_what_is_not_published_says_so() -> None:
 @pytest.mark.parametrize(
     ("name", "fixed", "per_token", "per_context", "per_pair"),
     [
-        ("h100-sxm-80gb", 6.70e-3, 19.06e-6, 53.9e-9, 0.903e-9),
+        ("h100-sxm-80gb", 6.785e-3, 18.75e-6, 47.2e-9, 0.971e-9),
         ("a100-40gb", 13.0e-3, 71.1e-6, 116e-9, 3.37e-9),
     ],
 )
@@ -62,11 +62,11 @@ def test_efficiencies_give_back_the_step_costs(
     memory = gpu.hbm_bandwidth * eff.memory
     step = model.weights_read_bytes(1) / memory + model.num_hidden_layers * eff.layer_overhead
     flops = gpu.peak_flops * eff.linear_repetitive
-    assert step == pytest.approx(fixed, rel=1e-9)
-    assert 2 * model.linear_params_active / flops == pytest.approx(per_token, rel=1e-9)
-    assert model.kv_bytes_per_token / memory == pytest.approx(per_context, rel=1e-9)
+    assert step == pytest.approx(fixed, rel=1e-3)
+    assert 2 * model.linear_params_active / flops == pytest.approx(per_token, rel=1e-3)
+    assert model.kv_bytes_per_token / memory == pytest.approx(per_context, rel=1e-3)
     pair = model.attention_flops_per_pair / (gpu.peak_flops * eff.attention)
-    assert pair == pytest.approx(per_pair, rel=1e-9)
+    assert pair == pytest.approx(per_pair, rel=1e-3)
 
 
 def test_pools_of_real_and_declared_cards() -> None:
@@ -96,8 +96,8 @@ def test_pools_follow_their_causes() -> None:
 
 def test_host_copies_take_what_was_fitted() -> None:
     measured, pcie4 = load_profile("hosts", "xeon-pcie5"), load_profile("hosts", "epyc-pcie4")
-    assert CHUNK / measured.load.bandwidth == pytest.approx(0.762e-3, rel=1e-4)
-    assert CHUNK / measured.store.bandwidth == pytest.approx(0.965e-3, rel=1e-4)
+    assert CHUNK / measured.load.bandwidth == pytest.approx(0.764e-3, rel=1e-3)
+    assert CHUNK / measured.store.bandwidth == pytest.approx(0.870e-3, rel=1e-3)
     assert CHUNK / pcie4.load.bandwidth == pytest.approx(2.03e-3, rel=1e-4)
     assert CHUNK / pcie4.store.bandwidth == pytest.approx(2.57e-3, rel=1e-4)
     for host in (measured, pcie4):
