@@ -81,6 +81,15 @@ def measured_basis(scenario: Scenario) -> CalibrationSpec:
     return scenario.calibration or find_calibration(SHIPPED, Roots())
 
 
+def confidence_columns(result: RunResult) -> dict[str, str]:
+    """Give what a sweep's table keeps of a verdict: the word, and the quantities outside."""
+    found = confidence(result, measured_basis(result.scenario))
+    return {
+        "confidence": found.verdict,
+        "out_of_range": "; ".join(item.quantity for item in found.outside),
+    }
+
+
 def confidence_line(found: Confidence, basis: str) -> str:
     """Say in one line how far a run can be trusted, and what left the measured range."""
     if not found.outside:
