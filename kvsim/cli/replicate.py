@@ -57,9 +57,7 @@ def replicate(
     return 0 if not gated or all(run["slo_passed"] for run in records) else SLO_FAILED
 
 
-def predict(
-    scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, gated: bool
-) -> int:
+def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, gated: bool) -> int:
     """Run a calibrated scenario with drawn coefficients and print what they leave open.
 
     All runs have the seed of the scenario, so nothing but the coefficients differs. A promise is

@@ -20,7 +20,9 @@ _FLAGS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
     "stable": all,
     "died": any,
     "slo_passed": all,
-    "confidence": lambda verdicts: max(verdicts, key=("calibrated", "partly", "extrapolated").index),
+    "confidence": lambda verdicts: max(
+        verdicts, key=("calibrated", "partly", "extrapolated").index
+    ),
     "out_of_range": lambda lists: "; ".join(
         dict.fromkeys(name for names in lists for name in names.split("; ") if name)
     ),
