@@ -48,7 +48,7 @@ def run_point(key: str, scenario: Mapping[str, Any]) -> Outcome:
 
     try:
         result = simulate(Scenario.from_dict(dict(scenario)))
-        summary = result.summary_dict()
+        summary: dict[str, Any] = result.summary_dict()
         promise = result.scenario.slo
         if promise is not None:
             summary |= slo_columns(evaluate_run(promise, result))
