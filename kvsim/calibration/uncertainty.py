@@ -4,7 +4,8 @@ A draw takes every fitted coefficient that the scenario uses from its distributi
 step time together (a normal distribution of their logarithms, with the covariance of the fit), the
 others each by itself, normal around the fitted value with its standard error. Coefficients of
 which only a sum is known well, such as a fixed time and the rate beside it, are drawn apart, which
-makes the interval wider than it need be. What the fit held, and what was changed by hand, stays.
+makes the interval wider than it need be, and its middle higher where an error is as large as its
+value and the part below zero is cut off. What the fit held, and what was set by hand, stays.
 
 Draws are physical: fractions of a peak do not exceed 1, factors are at least 1, all else is above
 zero. What is not is drawn again, which for a single coefficient is a truncated normal distribution.

@@ -150,7 +150,7 @@ def _say_kept(records: Sequence[Mapping[str, Any]], what: str) -> None:
 
 
 def _say_sure(told: Mapping[str, Any]) -> None:
-    beyond = f": outside of what was measured are {told['out_of_range']}"
+    beyond = f" (outside what was measured: {told['out_of_range']})"
     typer.echo(f"{told['confidence']}{beyond if told['out_of_range'] else ''}")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +48,17 @@ def print_transfer(folder: Path | None, changes: Mapping[str, Any], *, as_json: 
     kernels = [row for row in rows if row.work in _WORK]
     served = [row for row in rows if row.work not in _WORK]
     title = f"{name} against single kernels: median of predicted / measured - 1"
-    console.print(_kernel_table(title, kernels, {id(row): row.bias for row in kernels}))
-    beyond = {id(row): row.beyond for row in kernels if row.beyond is not None}
+    console.print(_kernel_table(title, kernels, attrgetter("bias")))
+    beyond = [row for row in kernels if row.beyond is not None]
     title = "the same, beyond the error on the card of the fit: what the transfer adds"
-    console.print(_kernel_table(title, [row for row in kernels if id(row) in beyond], beyond))
+    console.print(_kernel_table(title, beyond, attrgetter("beyond")))
     console.print(_served_table(name, served))
     return 0
 
 
-def _kernel_table(title: str, rows: Sequence[TransferRow], errors: Mapping[int, float]) -> Table:
+def _kernel_table(
+    title: str, rows: Sequence[TransferRow], error: Callable[[TransferRow], float]
+) -> Table:
     from kvsim.cli.tables import plain_table
 
     table = plain_table(title)
@@ -67,7 +70,7 @@ def _kernel_table(title: str, rows: Sequence[TransferRow], errors: Mapping[int, 
     groups: dict[tuple[str, str, str], dict[str, str]] = {}
     for row in rows:
         group = groups.setdefault((row.gpu, row.model, row.source.split()[-1]), {})
-        group[row.work] = f"{errors[id(row)]:+.0%}"
+        group[row.work] = f"{error(row):+.0%}"
     for names, cells in groups.items():
         table.add_row(*names, *(cells.get(work, "-") for work in _WORK))
     return table

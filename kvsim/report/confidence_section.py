@@ -23,7 +23,7 @@ def run_confidence(page: Page, trust: Confidence, basis: str) -> None:
         page.paragraph(f"{confidence_line(trust, basis).capitalize()}.")
         return
     page.paragraph(
-        f"{trust.verdict.capitalize()}: outside what {basis} was measured on are "
+        f"{trust.verdict.capitalize()}. Outside what {basis} was measured on: "
         f"{', '.join(item.quantity for item in trust.outside)}."
     )
     page.table(

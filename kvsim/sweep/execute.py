@@ -120,15 +120,17 @@ def _in_pool(
     died: list[Point],
 ) -> Iterator[Outcome]:
     """Run points in the pool, few at a time, so that an interrupt finds no queue to clear."""
-    from joblib.externals.loky import BrokenProcessPool, get_reusable_executor
+    from joblib.executor import get_memmapping_executor
+    from joblib.externals.loky import BrokenProcessPool
 
     waiting = deque(points)
     running: dict[Future[Outcome], Point] = {}
     try:
         while waiting or running:
             # Ctrl-C reaches every process of the terminal; this one alone answers it.
-            pool = get_reusable_executor(
-                max_workers=jobs,
+            # joblib's own pool: one beside it would break a caller's joblib.Parallel.
+            pool = get_memmapping_executor(
+                jobs,
                 initializer=signal.signal,
                 initargs=(signal.SIGINT, signal.SIG_IGN),
             )

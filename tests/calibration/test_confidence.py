@@ -76,5 +76,5 @@ def test_a_page_names_what_left_the_range(tmp_path: Path) -> None:
     run_confidence(page, Confidence("extrapolated", (beyond,)), "a-calibration")
     page.write(tmp_path / "page.html")
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
-    assert "Extrapolated: outside what a-calibration was measured on are context of" in text
+    assert "Extrapolated. Outside what a-calibration was measured on: context of" in text
     assert '<td class="num">0 to 36,096</td><td class="num">30%</td>' in text
