@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import truncnorm
 
+from kvsim.calibration.confidence import SHIPPED
 from kvsim.errors import ConfigError
 from kvsim.spec import CalibrationSpec, Scenario
 
@@ -45,7 +46,7 @@ def draw_coefficients(scenario: Scenario, draws: int) -> list[dict[str, float]]:
     if spec is None:
         raise ConfigError(
             f"--uncertainty: {scenario.name} has no calibration, so nothing says how sure its "
-            "numbers are; add --set calibration=h100-qwen3-8b, or a file that kvsim calibrate "
+            "numbers are; add --set calibration={SHIPPED}, or a file that kvsim calibrate "
             "RUN_DIR... --out FILE has made of your own runs"
         )
     places = _used(scenario, spec)
