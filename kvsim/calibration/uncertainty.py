@@ -46,7 +46,7 @@ def draw_coefficients(scenario: Scenario, draws: int) -> list[dict[str, float]]:
     if spec is None:
         raise ConfigError(
             f"--uncertainty: {scenario.name} has no calibration, so nothing says how sure its "
-            "numbers are; add --set calibration={SHIPPED}, or a file that kvsim calibrate "
+            f"numbers are; add --set calibration={SHIPPED}, or a file that kvsim calibrate "
             "RUN_DIR... --out FILE has made of your own runs"
         )
     places = _used(scenario, spec)

@@ -186,7 +186,7 @@ def test_promises_of_draws_are_judged(capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--uncertainty", "20"], "has no calibration"),
+        (["--uncertainty", "20"], "add --set calibration=h100-qwen3-8b"),
         (["--uncertainty", "20", "--seeds", "3"], "leave out --seeds"),
         (["--uncertainty", "20", "--no-time"], "leave out --uncertainty"),
         (["--uncertainty", "1"], "20"),
