@@ -26,8 +26,8 @@ LAYERS = (
     {"units"},
     {"errors"},
 )
-SIDEWAYS = {("metrics", "workload"), ("engine", "routing")}
-"""Recorders keep requests; the front end asks the router."""
+SIDEWAYS = {("metrics", "workload"), ("engine", "routing"), ("sweep", "calibration")}
+"""Recorders keep requests; the front end asks the router; a sweep's rows say how sure they are."""
 
 ONLY_IN = {
     "simpy": {"des", "storage", "engine", "routing", "workload", "simulate", "plan", "calibration"},

@@ -7,7 +7,7 @@ numpy's linear ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 from scipy.stats import ks_2samp
 
 from kvsim.calibration.compare import Metrics, compare_metrics, full_metrics, simulated_metrics
+from kvsim.calibration.confidence import Confidence, confidence, measured_basis
 from kvsim.calibration.fit.passes import trace_run
 from kvsim.calibration.fit.robust import Array
 from kvsim.calibration.fit.step_rows import StepFeatures, inverse_efficiencies, step_rows
@@ -72,6 +73,10 @@ class Comparison:
     """A row a bin of batch and context: stretches of GPU-bound steps, median and mean error."""
     load: pd.DataFrame
     """A row a second from the first launch: running and waiting requests of both sides."""
+    confidence: Confidence
+    """How far the simulated side stays where the calibration was measured."""
+    basis: str
+    """Name of that calibration."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values for JSON."""
@@ -89,6 +94,8 @@ class Comparison:
             "tiers_by_round": _records(self.tiers_by_round),
             "step_errors": _records(self.step_errors),
             "load": _records(self.load),
+            "confidence": self.confidence.verdict,
+            "out_of_range": [asdict(item) for item in self.confidence.outside],
         }
 
 
@@ -98,6 +105,7 @@ def compare_in_full(run_dir: Path | str, scenario: Scenario) -> Comparison:
     observed = observe_run(run)
     metrics = full_metrics(run, observed)
     result = simulate(scenario)
+    basis = measured_basis(scenario)
     real, model = observed.requests, result.requests
     known = np.array([row.hbm_tokens is not None for row in run.requests], dtype=bool)
     return Comparison(
@@ -118,6 +126,8 @@ def compare_in_full(run_dir: Path | str, scenario: Scenario) -> Comparison:
         load=load_over_time(
             real, model, real_start_s=observed.start_s, model_start_s=result.manifest.start_s
         ),
+        confidence=confidence(result, basis),
+        basis=basis.name,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -78,7 +79,21 @@ def confidence(
 
 def measured_basis(scenario: Scenario) -> CalibrationSpec:
     """Return what to judge a scenario by: its calibration, else the one that kvsim ships."""
-    return scenario.calibration or find_calibration(SHIPPED, Roots())
+    return scenario.calibration or _shipped()
+
+
+@cache
+def _shipped() -> CalibrationSpec:
+    return find_calibration(SHIPPED, Roots())
+
+
+def confidence_columns(result: RunResult) -> dict[str, str]:
+    """Give what a sweep's table keeps of a verdict: the word, and the quantities outside."""
+    found = confidence(result, measured_basis(result.scenario))
+    return {
+        "confidence": found.verdict,
+        "out_of_range": "; ".join(item.quantity for item in found.outside),
+    }
 
 
 def confidence_line(found: Confidence, basis: str) -> str:

@@ -90,6 +90,18 @@ def existing_folder(folder: Path, what: str) -> Path:
     return folder
 
 
+def shipped_folder(name: str, option: str) -> Path:
+    """Find measured data that ships with the source: here, else in the checkout of this code."""
+    checkout = Path(__file__).resolve().parents[2]
+    for root in (Path(), checkout):
+        if (root / VALIDATION / name).is_dir():
+            return root / VALIDATION / name
+    raise ConfigError(
+        f"no {VALIDATION / name} here: measured data ship with the source, not with the "
+        f"installed package; name their folder with {option} DIR"
+    )
+
+
 def recorded_run(run_dir: Path, scenario: Path | None, pairs: Sequence[str] | None) -> "Scenario":
     """Load the scenario of a recorded run: the given file, else the one named like its folder."""
     existing_folder(run_dir, "the recorded run")

@@ -1,55 +1,181 @@
-"""One scenario with several seeds: means and how sure they are."""
+"""One scenario run many times: with several seeds, or with coefficients drawn from their errors."""
 
 from __future__ import annotations
 
 import os
-from math import isfinite
+from collections.abc import Mapping, Sequence
+from math import isfinite, isnan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
+from kvsim.cli.inputs import print_json
+from kvsim.cli.slo import SLO_FAILED
 from kvsim.errors import SimulationError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.table import Table
 
     from kvsim.spec.scenario import Scenario
+    from kvsim.sweep.design import Point
+
+_KEPT_SHARE = 0.95
+"""Part of the draws that must keep a promise, as the interval holds that part of them."""
+_FITTED = "fitted"
 
 
-def replicate(scenario: Scenario, seeds: int, *, as_json: bool) -> int:
-    """Run seeds 0 to `seeds` - 1 on all cores and print means with 95 % confidence intervals."""
-    from kvsim.cli.inputs import print_json
+def replicate(
+    scenario: Scenario, seeds: int, *, as_json: bool, out: Path | None, gated: bool
+) -> int:
+    """Run seeds 0 to `seeds` - 1 on all cores and print means with 95 % confidence intervals.
+
+    A promise (`scenario.slo`) is kept when every seed keeps it; `gated` makes the exit code say so.
+    """
     from kvsim.cli.sweep import print_figures
     from kvsim.cli.tables import verdict
     from kvsim.sweep.design import expand
-    from kvsim.sweep.execute import execute
     from kvsim.sweep.replications import intervals
-    from kvsim.sweep.table import rows
 
     points = expand(scenario, seeds=range(seeds))
-    outcomes = list(execute(points, jobs=os.cpu_count() or 1))
-    for outcome in outcomes:
-        if outcome.summary is None:
-            raise SimulationError(f"a run failed: {outcome.error}")
-    summaries = {outcome.key: outcome.summary or {} for outcome in outcomes}
+    records = _run_all(points)
     labels = [*points[0].label]
-    frame = intervals(rows(points, summaries), labels)
+    frame = intervals(records, labels)
+    told = _plain(frame.iloc[0].drop("setup").to_dict())
+    _save(out, records, told)
     if as_json:
-        print_json(_plain(frame))
+        print_json(told)
     else:
         from rich.console import Console
 
         print_figures(frame, labels)
-        (record,) = frame.to_dict("records")
-        Console().print(verdict({str(name): value for name, value in record.items()}))
-    return 0
+        Console().print(verdict(told))
+        _say_kept(records, "seeds")
+        _say_sure(told)
+        _say_saved(out)
+    return 0 if not gated or all(run["slo_passed"] for run in records) else SLO_FAILED
 
 
-def _plain(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the one row as JSON holds it: what is unknown is null."""
-    row = {
-        name: getattr(value, "item", lambda v=value: v)() for name, value in frame.iloc[0].items()
+def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, gated: bool) -> int:
+    """Run a calibrated scenario with drawn coefficients and print what they leave open.
+
+    All runs have the seed of the scenario, so nothing but the coefficients differs. A promise is
+    kept when 95 % of the draws keep it.
+    """
+    from kvsim.calibration.uncertainty import draw_coefficients, prediction_intervals
+    from kvsim.cli.tables import verdict
+    from kvsim.sweep.design import expand
+
+    changes = draw_coefficients(scenario, draws)
+    setups: dict[str, Mapping[str, Any]] = {_FITTED: {}}
+    setups |= {f"draw {n}": change for n, change in enumerate(changes)}
+    records = _run_all(expand(scenario, setups=setups, seeds=[scenario.seed]))
+    fitted, drawn = records[0], records[1:]
+    inner = {name: value for name, value in fitted.items() if name not in ("setup", "seed")}
+    frame = prediction_intervals(inner, drawn)
+    kept = [bool(run["slo_passed"]) for run in drawn if "slo_passed" in run]
+    told: dict[str, Any] = {
+        "draws": draws,
+        "metrics": {row.pop("metric"): _plain(row) for row in frame.to_dict("records")},
+        "confidence": fitted["confidence"],
+        "out_of_range": fitted["out_of_range"],
     }
-    del row["setup"]
+    table = [
+        {**dict.fromkeys(changes[0]), **change, **run}
+        for change, run in zip([{}, *changes], records, strict=True)
+    ]
+    _save(out, table, told)
+    if as_json:
+        print_json(told)
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(_interval_table(frame, scenario.name, draws))
+        console.print(verdict(inner))
+        _say_kept(drawn, "draws")
+        _say_sure(told)
+        _say_saved(out)
+    return 0 if not gated or sum(kept) >= _KEPT_SHARE * draws else SLO_FAILED
+
+
+def _run_all(points: Sequence[Point]) -> list[dict[str, Any]]:
+    """Run every point on all cores, with a progress bar; a run that fails ends it all."""
+    from kvsim.cli.progress import progress_bar
+    from kvsim.sweep.execute import execute
+    from kvsim.sweep.table import rows
+
+    summaries = {}
+    different = len({point.key for point in points})
+    with progress_bar() as progress:
+        task = progress.add_task("runs", total=different)
+        for outcome in execute(points, jobs=os.cpu_count() or 1):
+            if outcome.summary is None:
+                raise SimulationError(f"a run failed: {outcome.error}")
+            summaries[outcome.key] = outcome.summary
+            progress.advance(task)
+    return rows(points, summaries)
+
+
+def _interval_table(frame: pd.DataFrame, name: str, draws: int) -> Table:
+    """Tabulate the figures that move with the coefficients."""
+    from kvsim.cli.tables import plain_table
+
+    moving = frame[(frame["low"] < frame["high"]) | (frame["fitted"] != frame["mean"])]
+    moving = moving[moving["mean"].notna()]
+    table = plain_table(f"{name}: {draws} draws of the coefficients, 95 % of them inside")
+    table.add_column("metric", overflow="fold")
+    for heading in ("fitted", "mean", "from", "to"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in moving.to_dict("records"):
+        numbers = (row[key] for key in ("fitted", "mean", "low", "high"))
+        table.add_row(row["metric"], *(_number(number) for number in numbers))
+    still = len(frame) - len(moving)
+    if still:
+        table.caption = f"{still} further figures are the same in all draws (--json has them)"
+    return table
+
+
+def _number(value: float) -> str:
+    if isnan(value):
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
+
+
+def _say_kept(records: Sequence[Mapping[str, Any]], what: str) -> None:
+    judged = [bool(run["slo_passed"]) for run in records if "slo_passed" in run]
+    if judged:
+        typer.echo(f"SLO: kept in {sum(judged)} of {len(judged)} {what}")
+
+
+def _say_sure(told: Mapping[str, Any]) -> None:
+    beyond = f" (outside what was measured: {told['out_of_range']})"
+    typer.echo(f"{told['confidence']}{beyond if told['out_of_range'] else ''}")
+
+
+def _say_saved(out: Path | None) -> None:
+    if out is not None:
+        typer.echo(f"tables saved in {out}")
+
+
+def _save(out: Path | None, records: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> None:
+    """Write the runs as runs.parquet and runs.csv, and what they say together as summary.json."""
+    if out is None:
+        return
+    import json
+
+    from kvsim.sweep.table import tabulate, write_table
+
+    write_table(tabulate(records), out, "runs")
+    text = json.dumps(told, indent=2, allow_nan=False)
+    (out / "summary.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return values as JSON holds them: what is unknown is null."""
+    values = {str(name): getattr(value, "item", lambda v=value: v)() for name, value in row.items()}
     return {
-        str(name): None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in row.items()
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in values.items()
     }

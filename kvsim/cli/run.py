@@ -13,6 +13,7 @@ from kvsim.cli.inputs import (
     print_json,
     read_scenario,
     run_folder,
+    writable_folder,
 )
 from kvsim.cli.slo import SloOption, gate, judge, read_slo, slo_table
 from kvsim.errors import ConfigError
@@ -36,22 +37,43 @@ def run(
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=2, help="Run seeds 0 to N-1: means, intervals.")
     ] = None,
+    uncertainty: Annotated[
+        int | None,
+        typer.Option(
+            "--uncertainty", min=20, help="Run N draws of the fitted coefficients: 95 % intervals."
+        ),
+    ] = None,
     no_time: Annotated[
         bool,
         typer.Option("--no-time", help="Hit rates only: each request is served at once."),
     ] = False,
 ) -> int:
-    """Simulate one scenario and print what happened."""
+    """Simulate one scenario and print what happened.
+
+    Several runs keep a promise when every seed, or 95 % of the draws, keep it.
+
+    Example: kvsim run FILE --set calibration=h100-qwen3-8b --uncertainty 100 --out DIR
+    """
+    if uncertainty is not None and seeds is not None:
+        raise ConfigError("--uncertainty: draws coefficients at one seed; leave out --seeds")
     described = read_scenario(scenario, changes, seed=seed, profiles=profiles)
     promise = read_slo(slo)
     if no_time:
+        if uncertainty is not None or seeds is not None:
+            raise ConfigError("--no-time: nothing takes time; leave out --uncertainty and --seeds")
         return _without_time(described, as_json=as_json, promised=bool(slo) or out is not None)
-    if seeds is not None:
-        if out is not None or promise is not None:
-            raise ConfigError("--seeds: prints figures of many runs; --out and --slo are for one")
-        from kvsim.cli.replicate import replicate
+    if uncertainty is not None or seeds is not None:
+        from kvsim.cli.replicate import predict, replicate
 
-        return replicate(described, seeds, as_json=as_json)
+        if out is not None:
+            writable_folder(out)
+        if promise is not None:
+            described = described.replace({"slo": promise.model_dump(mode="json")})
+        gated = promise is not None
+        if seeds is not None:
+            return replicate(described, seeds, as_json=as_json, out=out, gated=gated)
+        assert uncertainty is not None
+        return predict(described, uncertainty, as_json=as_json, out=out, gated=gated)
     if out is not None:
         run_folder(out)
 

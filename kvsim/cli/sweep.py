@@ -143,22 +143,12 @@ def _run_missing(
     points: "Sequence[Point]", summaries: dict[str, Any], *, store: "RunStore", run_all: "Executor"
 ) -> list[str]:
     """Run what is not there yet, adding to the summaries; return a line a failed run."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from kvsim.cli.progress import progress_bar
 
     titles = {point.key: point.title for point in points}
     left = [point for point in points if point.key not in summaries]
     failures: list[str] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, *times, console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("runs", total=len(titles), completed=len(summaries))
         try:
             for outcome in run_all(left):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kvsim.cli.inputs import (
-    VALIDATION,
     JsonOption,
     SetOption,
     existing_folder,
+    parse_changes,
     print_json,
     recorded_run,
+    shipped_folder,
 )
-from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,11 +39,29 @@ def validate(
         Path | None,
         typer.Option("--runs", metavar="DIR", help="The folder that holds the recorded runs."),
     ] = None,
+    transfer: Annotated[
+        bool,
+        typer.Option(
+            "--transfer",
+            help="Instead: errors of the fit on other GPUs and models, by kind of work.",
+        ),
+    ] = False,
     changes: SetOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Simulate and replay every recorded run; exit 1 where an error is larger than its bar."""
-    folder = _shipped() if runs is None else existing_folder(runs, "the folder of recorded runs")
+    """Simulate and replay every recorded run; exit 1 where an error is larger than its bar.
+
+    Example: kvsim validate --transfer --set calibration=h100-qwen3-8b
+    """
+    if transfer:
+        from kvsim.cli.transfer import print_transfer
+
+        return print_transfer(runs, parse_changes(changes), as_json=as_json)
+    folder = (
+        shipped_folder("runs", "--runs")
+        if runs is None
+        else existing_folder(runs, "the folder of recorded runs")
+    )
 
     from kvsim.calibration.validate import find_runs, validate_run
 
@@ -57,17 +75,6 @@ def validate(
     else:
         _print(found)
     return 0 if holds else 1
-
-
-def _shipped() -> Path:
-    checkout = Path(__file__).resolve().parents[2]
-    for root in (Path(), checkout):
-        if (root / VALIDATION / "runs").is_dir():
-            return root / VALIDATION / "runs"
-    raise ConfigError(
-        f"no {VALIDATION / 'runs'} here: the recorded runs ship with the source, not with the "
-        "installed package; name their folder with --runs DIR"
-    )
 
 
 def _print(found: "Sequence[Validation]") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from kvsim.errors import ConfigError
+from kvsim.metrics.columns import TOKEN_SUMS
 from kvsim.metrics.folder import new_result
 from kvsim.metrics.frames import Frames
 from kvsim.metrics.recorder import STEP_COLUMNS, TRANSFER_COLUMNS
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 
     from kvsim.metrics.columns import Columns
     from kvsim.metrics.recorder import Recorder
+
+_COUNTS = frozenset(("output_tokens", *TOKEN_SUMS))
+"""Columns of requests that are plain attributes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,12 @@ class RunResult(Frames):
                 table = table[~table["warmup"]]
             return {column: table[column].to_numpy() for column in columns}
         if name == "requests":
+            if _COUNTS.issuperset(columns):  # much faster than with all the others
+                counted = [request for request in recorder.requests if not request.warmup]
+                return {
+                    column: np.array([*map(attrgetter(column), counted)], dtype=np.int64)
+                    for column in columns
+                }
             requests = recorder.request_columns()
             return {column: requests[column] for column in columns}
         rows, known = (
@@ -147,11 +158,12 @@ class RunResult(Frames):
             if name == "steps"
             else (recorder.transfers, TRANSFER_COLUMNS)
         )
-        places = [known.index(column) for column in columns]
-        return {
-            column: np.array([row[place] for row in rows])
-            for column, place in zip(columns, places, strict=True)
-        }
+        found = {}
+        for column in columns:
+            values = [*map(itemgetter(known.index(column)), rows)]
+            words = bool(values) and isinstance(values[0], str)
+            found[column] = np.array(values, dtype=object if words else None)
+        return found
 
     def summary_dict(self) -> Summary:
         """Return the figures of the run (see `kvsim.metrics.summary`)."""

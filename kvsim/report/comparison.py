@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 from kvsim.calibration.compare import SHARES, Metrics
 from kvsim.calibration.comparison import TIERS, Comparison, Distribution
 from kvsim.report import style
+from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
 
 SIDES: Final = {"measured": style.HBM, "simulated": style.AGAIN}
@@ -94,6 +95,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     )
     page.heading("Load over the run")
     page.charts(*(load(comparison.load, state) for state in ("running", "waiting")))
+    run_confidence(page, comparison.confidence, comparison.basis)
     page.write(path)
 
 

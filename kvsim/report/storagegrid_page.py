@@ -8,6 +8,7 @@ import pandas as pd
 from kvsim.report import figures, words
 from kvsim.report.candidates import ROUTER_NAMES, Candidate, judge_candidates
 from kvsim.report.checks import Check, negative_controls, qualitative_checks
+from kvsim.report.confidence_section import sweep_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.storagegrid import (
     CONTEXT,
@@ -67,6 +68,7 @@ def storagegrid_page(
     _checks_table(page, checks)
     page.heading("Which GPUs and routers the figures allow")
     _candidates(page, candidates)
+    sweep_confidence(page, frame)
     page.heading("All runs")
     _runs_table(page, frame)
     page.heading("Where the numbers come from")

@@ -4,6 +4,7 @@ import pandas as pd
 
 from kvsim.errors import ConfigError
 from kvsim.report import figures
+from kvsim.report.confidence_section import sweep_confidence
 from kvsim.report.html import Cell, Page
 
 _SHOWN = (
@@ -32,6 +33,7 @@ def sweep_page(frame: pd.DataFrame, name: str) -> Page:
     page.charts(figures.live_sessions(drawn, x=x, x_title=title))
     if drawn["setup"].nunique() <= 6:
         page.charts(figures.token_sources(drawn, x=x, x_title=title))
+    sweep_confidence(page, frame)
     page.heading("All runs")
     page.table(
         [*labels, "seed", *(Cell(column, "num") for column in _SHOWN)],

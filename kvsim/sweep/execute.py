@@ -41,12 +41,19 @@ class Executor(Protocol):
 
 def run_point(key: str, scenario: Mapping[str, Any]) -> Outcome:
     """Simulate one point; a crash becomes an outcome, for the other runs go on."""
+    from kvsim.calibration.confidence import confidence_columns
+    from kvsim.metrics.slo import evaluate_run, slo_columns
     from kvsim.simulate import simulate
     from kvsim.spec.scenario import Scenario
 
     try:
         result = simulate(Scenario.from_dict(dict(scenario)))
-        return Outcome(key, result.summary_dict(), result.manifest.wall_s)
+        summary: dict[str, Any] = result.summary_dict()
+        promise = result.scenario.slo
+        if promise is not None:
+            summary |= slo_columns(evaluate_run(promise, result))
+        summary |= confidence_columns(result)
+        return Outcome(key, summary, result.manifest.wall_s)
     except Exception as error:  # the one place that must survive whatever a run does
         words = f"{type(error).__name__}: {error}"
         return Outcome(key, None, 0.0, error=words, trace=traceback.format_exc())
@@ -121,7 +128,7 @@ def _in_pool(
     try:
         while waiting or running:
             # Ctrl-C reaches every process of the terminal; this one alone answers it.
-            # joblib's own pool, which later joblib.Parallel calls of the process can live with.
+            # joblib's own pool: one beside it would break a caller's joblib.Parallel.
             pool = get_memmapping_executor(
                 jobs,
                 initializer=signal.signal,

@@ -7,7 +7,7 @@ compared seed by seed: `differences` has far narrower intervals than two means s
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kvsim.metrics.stats import Interval, mean_interval
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SEED = "seed"
-_FLAGS = {"stable": all, "died": any}
+_FLAGS: Mapping[str, Callable[[Iterable[Any]], Any]] = {
+    "stable": all,
+    "died": any,
+    "slo_passed": all,
+    "confidence": lambda verdicts: max(
+        verdicts, key=("calibrated", "partly", "extrapolated").index
+    ),
+    "out_of_range": lambda lists: "; ".join(
+        dict.fromkeys(name for names in lists for name in names.split("; ") if name)
+    ),
+}
 """What a group of runs is, given what each of them is."""
 
 
@@ -26,7 +36,8 @@ def intervals(
     """Return a row a point: its labels but the seed, how many seeds, and of each figure the mean.
 
     Beside each mean stand the ends of its interval (`_low`, `_high`), NaN of a single seed. A point
-    is stable if all its runs are, and died if any did.
+    is stable if all its runs are, and died if any did; it keeps a promise if every run does, and is
+    as sure as its least sure run.
     """
     import pandas as pd
 

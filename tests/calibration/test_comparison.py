@@ -80,7 +80,8 @@ def test_command_writes_json_and_page(tmp_path: Path, capsys: pytest.CaptureFixt
     html = tmp_path / "page.html"
     assert main(["compare", str(RUN), "--json", "--html", str(html)]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert set(answer) == {"metrics", "distributions", "tiers_by_round", "step_errors", "load"}
+    views = {"metrics", "distributions", "tiers_by_round", "step_errors", "load"}
+    assert set(answer) == views | {"confidence", "out_of_range"}
     assert set(answer["metrics"]["ttft_s_mean"]) == {"measured", "simulated", "error"}
     assert 0 < answer["distributions"]["ttft_s"]["ks_distance"] < 0.5
     text = html.read_text(encoding="utf-8")

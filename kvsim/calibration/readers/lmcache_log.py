@@ -2,11 +2,16 @@
 
 LMCache prints binary sizes with the label GB; here they become bytes. Lines of older releases,
 which name no request, are read too, with request_id None.
+
+A multiprocess server prints other lines: what it took or gave with the time of *submitting* it, no
+sizes and no requests, and how full its memory (L1) is. They are kept apart, for no cost of a copy
+can be had from them.
 """
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from kvsim.calibration.readers.files import read_lines, strip_ansi, wall_clock_s
 from kvsim.errors import CalibrationError
@@ -29,6 +34,13 @@ _STORED = re.compile(
     r"(?:.*?offload_time: (?P<offload>[\d.]+) ms, put_time: (?P<put>[\d.]+) ms)?",
     re.IGNORECASE,
 )
+_SUBMITTED = re.compile(
+    r"(?P<what>Stored|Retrieved) (?P<tokens>\d+) tokens in (?P<s>[\d.]+) seconds"
+)
+_PREFETCHED = re.compile(
+    r"Prefetch request completed \(L1\+L2\): (?P<hits>\d+)/(?P<keys>\d+) prefix hits"
+)
+_L1_USED = re.compile(r"L1 memory usage: (?P<used>[\d.]+)/(?P<capacity>[\d.]+) GiB")
 _WARNINGS = {
     "store_cut_short": re.compile(r"Local cpu memory under pressure"),
     "no_eviction_candidates": re.compile(r"No eviction candidates found in local cpu backend"),
@@ -36,6 +48,7 @@ _WARNINGS = {
     "lookup_timeout": re.compile(r"Timeout occurred for rank"),
     "get_timeout": re.compile(r"get blocking timeout"),
     "s3_disabled": re.compile(r"S3 connection disabled"),
+    "l1_above_watermark": re.compile(r"L1 memory usage [\d.]+ above watermark"),
 }
 
 
@@ -68,6 +81,35 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """One store or load as a multiprocess server submitted it; the copy itself comes later."""
+
+    time_s: float
+    direction: Literal["read", "write"]
+    tokens: int
+    submit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prefetch:
+    """One finished look-up of a multiprocess server, in its memory and the tiers behind it."""
+
+    time_s: float
+    hits: int
+    """Keys of the prefix that were found."""
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class L1Level:
+    """How full a multiprocess server's memory is."""
+
+    time_s: float
+    used_bytes: float
+    capacity_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class LmcacheLog:
     """All LMCache events of one log, in its order; times as the log's clock shows them."""
 
@@ -76,6 +118,9 @@ class LmcacheLog:
     stores: tuple[Copy, ...]
     warnings: dict[str, int]
     """How often each known warning was printed."""
+    submissions: tuple[Submission, ...] = ()
+    prefetches: tuple[Prefetch, ...] = ()
+    l1_levels: tuple[L1Level, ...] = ()
 
 
 def read_lmcache_log(path: Path) -> LmcacheLog:
@@ -86,6 +131,9 @@ def read_lmcache_log(path: Path) -> LmcacheLog:
     lookups: list[Lookup] = []
     loads: list[Copy] = []
     stores: list[Copy] = []
+    submissions: list[Submission] = []
+    prefetches: list[Prefetch] = []
+    l1_levels: list[L1Level] = []
     warnings = dict.fromkeys(_WARNINGS, 0)
     known = False
     for raw in read_lines(path):
@@ -114,6 +162,16 @@ def read_lmcache_log(path: Path) -> LmcacheLog:
             loads.append(_copy(found, time_s))
         elif (found := _STORED.search(line)) is not None:
             stores.append(_copy(found, time_s, copy_ms=found["offload"]))
+        elif (found := _SUBMITTED.search(line)) is not None:
+            direction: Literal["read", "write"] = "write" if found["what"] == "Stored" else "read"
+            submissions.append(
+                Submission(time_s, direction, int(found["tokens"]), float(found["s"]))
+            )
+        elif (found := _PREFETCHED.search(line)) is not None:
+            prefetches.append(Prefetch(time_s, int(found["hits"]), int(found["keys"])))
+        elif (found := _L1_USED.search(line)) is not None:
+            used, capacity = (float(found[name]) * 2**30 for name in ("used", "capacity"))
+            l1_levels.append(L1Level(time_s, used, capacity))
         else:
             for name, pattern in _WARNINGS.items():
                 if pattern.search(line) is not None:
@@ -123,7 +181,15 @@ def read_lmcache_log(path: Path) -> LmcacheLog:
         raise CalibrationError(
             f"{path}: no line of vLLM or LMCache; expected the log of a vLLM server"
         )
-    return LmcacheLog(tuple(lookups), tuple(loads), tuple(stores), warnings)
+    return LmcacheLog(
+        tuple(lookups),
+        tuple(loads),
+        tuple(stores),
+        warnings,
+        tuple(submissions),
+        tuple(prefetches),
+        tuple(l1_levels),
+    )
 
 
 def _copy(found: re.Match[str], time_s: float, *, copy_ms: str | None = None) -> Copy:

@@ -9,6 +9,7 @@ card for which both are known and called composition.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,15 +51,19 @@ class KernelEfficiency:
 
 
 def layer_products(model: ModelSpec) -> tuple[tuple[int, int], ...]:
-    """Give (n, k) of a dense layer's four matrix products."""
+    """Give (n, k) of a layer's matrix products: four, or of a mixture of experts the first two."""
     heads, kv_heads = model.num_attention_heads, model.num_key_value_heads
     hidden, wide = model.hidden_size, model.intermediate_size
-    return (
+    attention = (
         ((heads + 2 * kv_heads) * model.head_dim, hidden),
         (hidden, heads * model.head_dim),
-        (2 * wide, hidden),
-        (hidden, wide),
     )
+    return attention if model.is_moe else (*attention, (2 * wide, hidden), (hidden, wide))
+
+
+def layer_params(model: ModelSpec) -> int:
+    """Give the weights of `layer_products`."""
+    return sum(n * k for n, k in layer_products(model))
 
 
 def silicon_efficiency(
@@ -68,18 +73,18 @@ def silicon_efficiency(
 
     Compare cards at one version of the tables; without one the newest is taken.
     """
-    gemm = _read(folder, "gemm_perf", version)
+    gemm = read_silicon(folder, "gemm_perf", version)
     gemm = gemm[gemm["gemm_dtype"].str.startswith("bfloat16")]
     linear = [_products_rate(gemm, model, m, by_flops=True) / gpu.peak_flops for m in _BIG_TOKENS]
     weights = [
         _products_rate(gemm, model, m, by_flops=False) / gpu.hbm_bandwidth for m in _FEW_TOKENS
     ]
-    context = _attention(_read(folder, "context_attention_perf", version), model)
+    context = attention_rows(read_silicon(folder, "context_attention_perf", version), model)
     context = context[(context["isl"] >= _LONG_PROMPTS[0]) & (context["isl"] <= _LONG_PROMPTS[1])]
     pairs = context["batch_size"] * context["isl"] ** 2 / 2
     flops = 4 * model.num_attention_heads * model.head_dim * pairs
     attention = flops / (context["latency"] * 1e-3) / gpu.peak_flops
-    decode = _attention(_read(folder, "generation_attention_perf", version), model)
+    decode = attention_rows(read_silicon(folder, "generation_attention_perf", version), model)
     token_bytes = 2 * model.num_key_value_heads * model.head_dim * _BF16_BYTES
     read = decode["batch_size"] * (decode["step"] + 1) * token_bytes
     mask = (read >= _MIN_KV_BYTES) & (decode["step"] >= _LONG_CONTEXT)
@@ -99,7 +104,7 @@ def layer_profile_efficiency(folder: Path, model: ModelSpec, gpu: GpuSpec) -> Ke
     dense = pd.read_csv(folder / "dense.csv")
     names = ("qkv_proj", "o_proj", "gate_up_proj", "down_proj")
     table = dense[dense["layer"].isin(names)].groupby("tokens")["time_us"].sum() * 1e-6
-    params = float(sum(n * k for n, k in layer_products(model)))
+    params = float(layer_params(model))
     big = table[table.index >= _BIG_TOKENS[0]]
     few = table[table.index <= _FEW_TOKENS[-1]]
     rows = pd.read_csv(folder / "attention.csv")
@@ -142,17 +147,23 @@ def transferred(
 
 def _products_rate(gemm: pd.DataFrame, model: ModelSpec, m: int, *, by_flops: bool) -> float:
     """Give FLOP/s, or bytes/s of weights, of a layer's products at m tokens."""
+    params = layer_params(model)
+    work = 2.0 * m * params if by_flops else float(_BF16_BYTES * params)
+    return work / products_s(gemm, layer_products(model), m)
+
+
+def products_s(gemm: pd.DataFrame, products: Sequence[tuple[int, int]], m: int) -> float:
+    """Give the time of matrix products at m tokens; a shape not in the table is scaled."""
     rows = gemm[gemm["m"] == m]
     if rows.empty:
         raise CalibrationError(f"gemm_perf: no rows with m = {m}")
-    seconds = work = 0.0
-    for n, k in layer_products(model):
+    seconds = 0.0
+    for n, k in products:
         away = (np.log(rows["n"] / n)) ** 2 + (np.log(rows["k"] / k)) ** 2
         near = rows.loc[away.idxmin()]
         scale = n * k / (float(near["n"]) * float(near["k"]))
         seconds += float(near["latency"]) * 1e-3 * scale
-        work += 2.0 * m * n * k if by_flops else float(_BF16_BYTES * n * k)
-    return work / seconds
+    return seconds
 
 
 def _read_efficiency(n_bytes: pd.Series, seconds: pd.Series, gpu: GpuSpec) -> Array:
@@ -166,7 +177,7 @@ def _read_efficiency(n_bytes: pd.Series, seconds: pd.Series, gpu: GpuSpec) -> Ar
     return np.asarray(x / (y - fixed_s) / gpu.hbm_bandwidth)
 
 
-def _attention(rows: pd.DataFrame, model: ModelSpec) -> pd.DataFrame:
+def attention_rows(rows: pd.DataFrame, model: ModelSpec) -> pd.DataFrame:
     """Pick the model's heads in bf16 without a window."""
     mask = (
         (rows["num_heads"] == model.num_attention_heads)
@@ -185,7 +196,8 @@ def _attention(rows: pd.DataFrame, model: ModelSpec) -> pd.DataFrame:
     return rows[mask]
 
 
-def _read(folder: Path, name: str, version: str | None) -> pd.DataFrame:
+def read_silicon(folder: Path, name: str, version: str | None) -> pd.DataFrame:
+    """Read the newest table of a name below a folder, or that of one version of vLLM."""
     import pandas as pd
 
     found = sorted(folder.rglob(f"{name}.parquet"))

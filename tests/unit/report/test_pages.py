@@ -155,3 +155,19 @@ def test_text_is_escaped(tmp_path: Path) -> None:
 def test_unwritable_page_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         Page("x").write(tmp_path / "missing" / "page.html")
+
+
+def test_pages_of_sweeps_say_how_sure_their_runs_are(tmp_path: Path, make_frame: MakeFrame) -> None:
+    frame = make_frame()
+    assert "How far to trust it" not in page_text(sweep_page(frame, "old"), tmp_path)
+    beyond = frame["setup"] == "s3"
+    sure = frame.assign(
+        confidence=beyond.map({True: "extrapolated", False: "calibrated"}),
+        out_of_range=beyond.map({True: "remote store; context of one request", False: ""}),
+    )
+    base = load_scenario(ROOT / "experiments" / "storagegrid-one.yaml")
+    for page in (sweep_page(sure, "new"), storagegrid_page(sure, base)):
+        text = page_text(page, tmp_path)
+        assert "How far to trust it" in text
+        assert f'outside what was measured</td><td class="num">{beyond.sum()}</td>' in text
+        assert f'context of one request</td><td class="num">{beyond.sum()}</td>' in text

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joblib import Parallel, delayed
 
 from kvsim.errors import SimulationError
 from kvsim.spec.scenario import Scenario
@@ -166,3 +167,10 @@ class TestStore:
         store = RunStore(tmp_path)
         store.write("a", {"summary": {"x": 0.1 + 0.2}, "wall_s": 0.0})
         assert json.loads((tmp_path / "a.json").read_text())["summary"]["x"] == 0.1 + 0.2
+
+
+def test_a_caller_may_use_joblib_itself_before_and_after(base: Scenario) -> None:
+    points = points_of(base, 1, 3)
+    for _ in range(2):
+        assert Parallel(n_jobs=2)(delayed(abs)(n) for n in (-1, -2)) == [1, 2]
+        assert all(outcome.summary for outcome in execute(points, jobs=2, run=fake_run))

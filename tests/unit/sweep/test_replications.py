@@ -52,3 +52,18 @@ def test_common_seeds_make_differences_sure() -> None:
     assert row["setup"] == "more"
     assert row["mean"] == pytest.approx(1.0)
     assert 0 < row["low"] < row["high"] < 2
+
+
+def test_words_of_several_runs_become_the_least_sure_and_all_names() -> None:
+    def judged(seed: int, verdict: str, names: str) -> dict[str, object]:
+        return {**run("a", seed, 1.0), "confidence": verdict, "out_of_range": names}
+
+    (row,) = intervals(
+        [
+            judged(0, "partly", "gpu"),
+            judged(1, "extrapolated", "gpu; host"),
+            judged(2, "calibrated", ""),
+        ],
+        LABELS,
+    ).to_dict("records")
+    assert (row["confidence"], row["out_of_range"]) == ("extrapolated", "gpu; host")
