@@ -66,6 +66,8 @@ class Cost:
     usd_per_million_computed_tokens: float | None
     usd_per_million_cached_tokens: float | None
     usd_per_million_output_tokens: float | None
+    usd_per_million_tokens: float | None
+    """Prompt and output tokens alike."""
     usd_per_1000_requests: float | None
     gpus: int
     gpu_busy_fraction: float
@@ -132,6 +134,7 @@ def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = Non
         usd_per_million_computed_tokens=per(computed_usd, computed, 1e6),
         usd_per_million_cached_tokens=per(cached_usd, prompt - computed, 1e6),
         usd_per_million_output_tokens=per(output_usd, output, 1e6),
+        usd_per_million_tokens=per(total, prompt + output, 1e6),
         usd_per_1000_requests=per(total, _number(summary["finished"]), 1e3),
         gpus=gpus,
         gpu_busy_fraction=busy_s / (busy_s + used.idle_s) if busy_s > 0 else 0.0,

@@ -41,12 +41,17 @@ class Executor(Protocol):
 
 def run_point(key: str, scenario: Mapping[str, Any]) -> Outcome:
     """Simulate one point; a crash becomes an outcome, for the other runs go on."""
+    from kvsim.metrics.slo import evaluate_run, slo_columns
     from kvsim.simulate import simulate
     from kvsim.spec.scenario import Scenario
 
     try:
         result = simulate(Scenario.from_dict(dict(scenario)))
-        return Outcome(key, result.summary_dict(), result.manifest.wall_s)
+        summary = result.summary_dict()
+        promise = result.scenario.slo
+        if promise is not None:
+            summary |= slo_columns(evaluate_run(promise, result))
+        return Outcome(key, summary, result.manifest.wall_s)
     except Exception as error:  # the one place that must survive whatever a run does
         words = f"{type(error).__name__}: {error}"
         return Outcome(key, None, 0.0, error=words, trace=traceback.format_exc())
