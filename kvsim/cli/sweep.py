@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kvsim.sweep.store import RunStore
 
 MAX_ROWS_SHOWN = 24
+MAX_COLUMNS = 9
 SHOWN = {
     "finished_per_s": "req/s",
     "ttft_s_mean": "TTFT s",
@@ -30,7 +31,7 @@ SHOWN = {
     "stable": "stable",
 }
 PROMISED = {"slo_passed": "SLO", "goodput_per_s": "good/s"}
-"""Shown besides where there is a promise."""
+"""Shown first where there is a promise."""
 
 SweepSloOption = Annotated[
     str | None,
@@ -227,18 +228,26 @@ def print_figures(frame: "pd.DataFrame", labels: Sequence[str]) -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
+    from kvsim.plan.search_words import axis_name, axis_value
 
     several = "seeds" in frame
     table = plain_table("means of all seeds, 95 % confidence" if several else "runs")
-    named = [label for label in labels if label in frame]
+    named = [label for label in labels if label in frame and _tells(label, frame)]
     for label in named:
-        table.add_column(label.rpartition(".")[2], overflow="fold")
-    shown = SHOWN | (PROMISED if "slo_passed" in frame else {})
-    for heading in shown.values():
-        table.add_column(heading, justify="right")
+        table.add_column(axis_name(label), overflow="fold")
+    shown = (PROMISED if "slo_passed" in frame else {}) | SHOWN
+    keys = [*shown][: max(3, MAX_COLUMNS - len(named))]
+    for key in keys:
+        table.add_column(shown[key], justify="right")
     for row in frame.to_dict("records"):
-        table.add_row(*(str(row[label]) for label in named), *(_show(row, key) for key in shown))
+        cells = [axis_value(label, row[label]) for label in named]
+        table.add_row(*cells, *(_show(row, key) for key in keys))
     Console().print(table)
+
+
+def _tells(label: str, frame: "pd.DataFrame") -> bool:
+    """Tell whether a column is worth its room: set-up and seed are not where there is one."""
+    return label not in ("setup", "seed") or frame[label].nunique() > 1
 
 
 def _show(row: "Mapping[Any, Any]", key: str) -> str:

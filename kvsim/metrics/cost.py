@@ -96,9 +96,7 @@ def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = Non
     gpus = scenario.instances * ranks
     used = gpu_time(result)
     moved = _Moved.of(result.transfers, scenario)
-    gpu = gpus * prices.gpu_usd_per_hour
-    ram_bytes = max(0.0, cpu_tier_bytes(scenario) - gpus * prices.ram_included)
-    ram = ram_bytes / GB * prices.ram_usd_per_gb_hour
+    gpu, ram = standing_usd_per_hour(scenario, prices)
     stored = stored_bytes if stored_bytes is not None else _stored_bytes(result.tiers)
     storage = stored / TB * prices.usd_per_tb_month / HOURS_PER_MONTH
     requests = traffic = 0.0
@@ -139,6 +137,13 @@ def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = Non
         gpus=gpus,
         gpu_busy_fraction=busy_s / (busy_s + used.idle_s) if busy_s > 0 else 0.0,
     )
+
+
+def standing_usd_per_hour(scenario: Scenario, prices: Prices) -> tuple[float, float]:
+    """Return what GPUs and host memory cost an hour, whatever they do."""
+    gpus = scenario.instances * scenario.engine.tensor_parallel_size
+    ram_bytes = max(0.0, cpu_tier_bytes(scenario) - gpus * prices.ram_included)
+    return gpus * prices.gpu_usd_per_hour, ram_bytes / GB * prices.ram_usd_per_gb_hour
 
 
 def gpus_avoided(design: RunResult, baseline: RunResult) -> float | None:

@@ -30,7 +30,8 @@ def pareto_front(table: pd.DataFrame, objectives: Mapping[str, Direction]) -> pd
             raise ConfigError(f"pareto: {name}: {direction!r} is neither 'min' nor 'max'")
         signs.append(1.0 if direction == "min" else -1.0)
     values = table[list(objectives)].to_numpy(dtype=np.float64, na_value=np.nan) * signs
-    front = ~np.isnan(values).any(axis=1)
+    front = np.ones(len(values), dtype=bool)
+    front[np.isnan(values).any(axis=1)] = False
     # In lexicographic order a row is beaten only by rows before it, and by some that is on the
     # front itself.
     kept = np.empty((0, len(signs)))

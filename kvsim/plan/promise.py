@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kvsim.metrics.slo import SloReport, TargetOutcome
+from kvsim.spec.slo import SloTarget
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,18 @@ def outcome_words(outcome: TargetOutcome) -> str:
     """Say what a limit is and what came of it."""
     target = outcome.target
     if target.stat == "each":
-        return f"{target.label} <= {target.limit:.4g} holds for {outcome.value:.1%}"
-    return (
-        f"{target.label} is {outcome.value:.4g}, promised {target.relation} {target.limit:.4g}"
-    )
+        return f"{target.label} <= {limit_words(target)} holds for {outcome.value:.1%}"
+    value = f"{outcome.value:.4g}{_unit(target)}"
+    return f"{target.label} is {value}, promised {target.relation} {limit_words(target)}"
+
+
+def limit_words(target: SloTarget) -> str:
+    """Write a limit with its unit."""
+    return f"{target.limit:.4g}{_unit(target)}"
+
+
+def _unit(target: SloTarget) -> str:
+    return "/s" if target.stat == "rate" else " s"
 
 
 def tightest(reports: Iterable[SloReport]) -> Margin | None:

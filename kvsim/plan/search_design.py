@@ -1,31 +1,41 @@
 """The best designs of a space: all of a small one, else those that a sampler proposes.
 
-The sampler is optuna's TPE (Bergstra et al. 2011) with constraints: it learns from every trial where
-good designs lie, infeasible ones by how far off they are. One seed gives one order of proposals.
+The sampler is optuna's TPE (Bergstra et al. 2011) with constraints: it learns from every trial
+where good designs lie, also from infeasible ones by how far off they are. One seed gives one order
+of proposals.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.code import code_fingerprint
 from kvsim.plan.pareto import Direction, pareto_front
-from kvsim.plan.search_space import Design, all_designs, read_space, scenario_of, size_of
+from kvsim.plan.search_space import (
+    DEFAULT_TRIALS,
+    Design,
+    all_designs,
+    read_space,
+    scenario_of,
+    size_of,
+)
 from kvsim.plan.search_store import TrialStore
 from kvsim.plan.search_trial import (
     Evaluated,
     Limit,
     evaluate_design,
+    least_usd_per_hour,
     parse_limits,
     parse_objectives,
 )
@@ -40,6 +50,10 @@ if TYPE_CHECKING:
 STARTUP_PART = 0.3
 """Part of the trials that the sampler draws at random before it begins to learn."""
 _PROPOSALS_A_TRIAL = 10
+_DIRECTIONS: dict[Direction, Literal["minimize", "maximize"]] = {
+    "min": "minimize",
+    "max": "maximize",
+}
 _NO_VALUE = 1e12
 _MAX_WHOLE = 2**62
 
@@ -59,8 +73,30 @@ class SearchAnswer:
     """A row a design: trial, the design, the objectives, `feasible`, `excluded_reason`, `pareto`
     (among feasible designs), `slo_room`, then all other figures."""
     best_trial: Evaluated | None
-    exhaustive: bool
-    """Whether every design of the space was tried."""
+    size: int | None
+    """Designs in the space; none: there is no end of them."""
+
+    @property
+    def exhaustive(self) -> bool:
+        """Tell whether every design of the space was tried or ruled out."""
+        return self.size is not None and len(self.trials) >= self.size
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "scenario": self.scenario.name,
+            "slo": None if self.slo is None else self.slo.model_dump(mode="json"),
+            "objectives": self.objectives,
+            "constraints": list(self.constraints),
+            "space": {path: axis.model_dump(mode="json") for path, axis in self.space.items()},
+            "designs_in_space": self.size,
+            "exhaustive": self.exhaustive,
+            "best": None if self.best_trial is None else asdict(self.best_trial),
+            "trials": [
+                {**asdict(trial), "pareto": bool(pareto)}
+                for trial, pareto in zip(self.trials, self.table["pareto"], strict=True)
+            ],
+        }
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -81,7 +117,7 @@ def cheapest_design(
     slo: SloSpec | None = None,
     objectives: Sequence[str] = ("usd_per_hour",),
     constraints: Sequence[str] = (),
-    trials: int = 32,
+    trials: int = DEFAULT_TRIALS,
     seed: int = 0,
     seeds: int = 1,
     given: Mapping[str, Any] | None = None,
@@ -122,44 +158,31 @@ def cheapest_design(
         "code": code_fingerprint(),
     }
     store = TrialStore(resume_from, question)
-    evaluate = partial(
-        evaluate_design,
-        scenario,
-        slo=promise,
-        limits=limits,
-        prices=prices,
-        given=given or {},
-        seeds=range(seeds) if seeds > 1 else [scenario.seed],
+    run = _Runner(
+        store,
+        partial(
+            evaluate_design,
+            scenario,
+            slo=promise,
+            limits=limits,
+            prices=prices,
+            given=given or {},
+            seeds=range(seeds) if seeds > 1 else [scenario.seed],
+        ),
+        on_progress,
     )
     size = size_of(axes)
-    total = trials if size is None else min(trials, size)
-
-    def try_design(design: Design) -> Evaluated:
-        found = store.find(design)
-        if found is None:
-            found = evaluate(design)
-            store.keep(found)
-        return found
-
-    tried: dict[str, Evaluated] = {}
-    proposals = (
-        all_designs(axes)
-        if size is not None and size <= trials
-        else None
-    )
-    if proposals is not None:
-        for design in proposals:
-            tried[json.dumps(design)] = try_design(design)
-            if on_progress is not None:
-                on_progress(len(tried), total)
+    if size is not None and size <= trials:
+        run.total = size
+        for design in all_designs(axes):
+            run(design)
     else:
-        for trial in _propose(axes, wanted, seed=seed, trials=trials, try_design=try_design):
-            tried.setdefault(json.dumps(trial.design), trial)
-            if on_progress is not None:
-                on_progress(len(tried), total)
-            if len(tried) >= total:
-                break
-    everything = tuple({**tried, **{json.dumps(t.design): t for t in store.all()}}.values())
+        run.total = trials
+        floor = None
+        if list(wanted) == ["usd_per_hour"]:
+            floor = partial(least_usd_per_hour, scenario, prices=prices, given=given or {})
+        _sample(axes, wanted, run, seed=seed, floor=floor)
+    everything = tuple({**run.tried, **{_name(t.design): t for t in store.all()}}.values())
     table = _tabulate(everything, axes, wanted)
     return SearchAnswer(
         scenario=scenario,
@@ -170,7 +193,7 @@ def cheapest_design(
         trials=everything,
         table=table,
         best_trial=_best(everything, wanted),
-        exhaustive=size is not None and len(everything) >= size,
+        size=size,
     )
 
 
@@ -194,35 +217,96 @@ def _check_promised(
             raise ConfigError(f"{name}: needs a promise; give one with --slo")
 
 
-def _propose(
+def _name(design: Design) -> str:
+    return json.dumps(design)
+
+
+class _Runner:
+    """Tries designs, each once, and keeps them in their order."""
+
+    def __init__(
+        self,
+        store: TrialStore,
+        evaluate: Callable[[Design], Evaluated],
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.total = 0
+        self.tried: dict[str, Evaluated] = {}
+        self.done = 0
+        """Different designs that were simulated, or read from the store."""
+        self._store = store
+        self._evaluate = evaluate
+        self._on_progress = on_progress
+
+    def __call__(self, design: Design) -> Evaluated:
+        """Return what a design comes to."""
+        name = _name(design)
+        known = self.tried.get(name)
+        if known is not None:
+            return known
+        result = self._store.find(design)
+        if result is None:
+            result = self._evaluate(design)
+            self._store.keep(result)
+        self.done += 1
+        self.tried[name] = result
+        if self._on_progress is not None:
+            self._on_progress(self.done, self.total)
+        return result
+
+    def leave_out(self, design: Design, reason: str) -> None:
+        """List a design that need not be simulated."""
+        self.tried.setdefault(_name(design), Evaluated(design, {}, reason, 0.0, None, None))
+
+
+def _sample(
     axes: Mapping[str, AxisSpec],
     objectives: Mapping[str, Direction],
+    run: _Runner,
     *,
     seed: int,
-    trials: int,
-    try_design: Callable[[Design], Evaluated],
-) -> Iterator[Evaluated]:
-    """Yield trials that the sampler proposes, some of them again; it learns from all."""
+    floor: Callable[[Design], float] | None,
+) -> None:
+    """Try what the sampler proposes; it learns from all, also from what it proposes again.
+
+    With a `floor` (the least that a design can cost) designs that cannot be the cheapest are not
+    simulated.
+    """
     import optuna
 
     with _quiet():
         study = optuna.create_study(
-            directions=[f"{way}imize" for way in objectives.values()],
+            directions=[_DIRECTIONS[way] for way in objectives.values()],
             sampler=optuna.samplers.TPESampler(
                 seed=seed,
-                n_startup_trials=max(5, round(STARTUP_PART * trials)),
+                n_startup_trials=max(5, round(STARTUP_PART * run.total)),
                 multivariate=True,
             ),
         )
-    for _ in range(_PROPOSALS_A_TRIAL * trials):
+    best_usd = math.inf
+    for _ in range(_PROPOSALS_A_TRIAL * run.total):
+        if run.done >= run.total:
+            return
         with _quiet():
             asked = study.ask()
             design = {path: _suggest(asked, path, axis) for path, axis in axes.items()}
-        result = try_design(design)
-        asked.set_user_attr("violation", result.violation)
+        least_usd = floor(design) if floor is not None else 0.0
+        if least_usd > best_usd:
+            run.leave_out(
+                design,
+                f"not simulated: GPUs and memory alone cost {least_usd:,.2f} USD an hour, more "
+                f"than a design that does it for {best_usd:,.2f}",
+            )
+            violation, values = 0.0, [least_usd]
+        else:
+            result = run(design)
+            violation = result.violation
+            values = [_value(result, name, way) for name, way in objectives.items()]
+            if floor is not None and result.excluded_reason is None:
+                best_usd = min(best_usd, values[0])
         with _quiet():
-            study.tell(asked, [_value(result, name, way) for name, way in objectives.items()])
-        yield result
+            asked.set_constraint("violation", violation)
+            study.tell(asked, values)
 
 
 @contextmanager

@@ -166,7 +166,9 @@ def _bracket(
 
     def moved(load: int | float, factor: float) -> int | float:
         other = load * factor
-        wanted = (math.ceil(other) if factor > 1 else int(other)) if isinstance(load, int) else other
+        wanted = (
+            (math.ceil(other) if factor > 1 else int(other)) if isinstance(load, int) else other
+        )
         return min(max(wanted, low), high)
 
     if probe(start):

@@ -25,7 +25,7 @@ Design = dict[str, Any]
 
 STORE = "offload.remote.profile"
 DEFAULT_CPU_BYTES = (0, 25 * 2**30, 50 * 2**30, 100 * 2**30, 200 * 2**30)
-DEFAULT_TRIALS = 32
+DEFAULT_TRIALS = 24
 
 
 class SearchSpec(Spec):
@@ -118,6 +118,6 @@ def scenario_of(base: Scenario, design: Design, *, profiles: Path | None = None)
         changes.setdefault("engine.num_gpu_blocks", None)
     if "offload.connector" not in changes and any(p.startswith("offload.") for p in changes):
         capacity = parse_bytes(design.get("offload.cpu.capacity", base.offload.cpu.capacity))
-        store = design[STORE] if STORE in design else base.offload.remote
+        store = design.get(STORE, base.offload.remote)
         changes["offload.connector"] = "lmcache_inproc" if capacity or store else "none"
     return base.replace(changes, profiles=profiles)

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsim.errors import ConfigError, KvsimError
-from kvsim.metrics.cost import cost_of
+from kvsim.metrics.cost import cost_of, standing_usd_per_hour
 from kvsim.metrics.slo import slo_columns
 from kvsim.plan.pareto import Direction
 from kvsim.plan.promise import failing_words, tightest
 from kvsim.plan.search_space import Design, scenario_of
 from kvsim.plan.trial import Trial, try_out
-from kvsim.spec.cost import PriceList, resolve_prices
+from kvsim.spec.cost import PriceList, Prices, resolve_prices
 from kvsim.spec.problems import suggest
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
@@ -120,6 +120,22 @@ def parse_limits(texts: Sequence[str]) -> list[Limit]:
     return limits
 
 
+def least_usd_per_hour(
+    base: Scenario, design: Design, *, prices: PriceList, given: Mapping[str, Any]
+) -> float:
+    """Return what a design costs without any request; 0 for one that cannot be built."""
+    try:
+        scenario = scenario_of(base, design)
+        return sum(standing_usd_per_hour(scenario, _prices_of(scenario, prices, given)))
+    except KvsimError:
+        return 0.0
+
+
+def _prices_of(scenario: Scenario, prices: PriceList, given: Mapping[str, Any]) -> Prices:
+    remote = scenario.offload.remote
+    return resolve_prices(prices, scenario.gpu, remote.profile if remote else None, given=given)
+
+
 def evaluate_design(
     base: Scenario,
     design: Design,
@@ -136,10 +152,7 @@ def evaluate_design(
     """
     try:
         scenario = scenario_of(base, design)
-        remote = scenario.offload.remote
-        chosen = resolve_prices(
-            prices, scenario.gpu, remote.profile if remote else None, given=given
-        )
+        chosen = _prices_of(scenario, prices, given)
         trials = [try_out(scenario.replace({"seed": seed}), slo) for seed in seeds]
     except KvsimError as error:
         return Evaluated(design, {}, str(error), _IMPOSSIBLE, None, None)
@@ -156,7 +169,7 @@ def evaluate_design(
     )
 
 
-def _figures(trial: Trial, prices: Any) -> dict[str, Any]:
+def _figures(trial: Trial, prices: Prices) -> dict[str, Any]:
     costs = cost_of(trial.result, prices).to_dict()
     judged = {} if trial.slo is None else slo_columns(trial.slo)
     return {**costs, **trial.result.summary_dict(), **judged}
@@ -191,7 +204,7 @@ def _faults(
     if broken:
         worst = tightest(broken)
         assert worst is not None
-        by = f" ({-worst.room:.0%} off)" if math.isfinite(worst.room) and worst.room < 0 else ""
+        by = _by_how_much(-worst.room)
         reasons.append(f"SLO missed: {failing_words(broken[0])}{by}")
         violation += min(max(-worst.room, 1e-9), _DEAD)
     for limit in limits:
@@ -202,3 +215,10 @@ def _faults(
             reasons.append(f"{limit.name} is {shown}, limit {limit.relation} {limit.limit:.4g}")
             violation += min(excess, _DEAD)
     return reasons, violation
+
+
+def _by_how_much(missing: float) -> str:
+    """Say how far a limit was missed, as a part of it; nothing of what has no end."""
+    if not math.isfinite(missing) or missing <= 0:
+        return ""
+    return f" ({missing:.0%} off)" if missing < 1 else f" ({1 + missing:.3g} times the limit)"

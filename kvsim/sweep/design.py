@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kvsim.errors import ConfigError
 from kvsim.spec.base import Spec
-from kvsim.spec.load import load_scenario
+from kvsim.spec.load import scenario_beside
 from kvsim.spec.problems import problem_line
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.yamlfile import read_mapping
@@ -133,12 +133,7 @@ def load_sweep(path: Path) -> SweepSpec:
 
 def base_scenario(spec: SweepSpec, path: Path, *, profiles: Path | None = None) -> Scenario:
     """Load the scenario that a sweep file builds on, with the changes that hold for all runs."""
-    if isinstance(spec.scenario, str):
-        return load_scenario(path.parent / spec.scenario, changes=spec.changes, profiles=profiles)
-    inline = Scenario.from_dict(
-        spec.scenario, profiles=profiles, base=path.parent, where=f"{path}: scenario"
-    )
-    return inline.replace(spec.changes, profiles=profiles)
+    return scenario_beside(spec.scenario, path, changes=spec.changes, profiles=profiles)
 
 
 def expand(

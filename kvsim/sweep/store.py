@@ -11,6 +11,7 @@ from typing import Any
 from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.place import Place, place_of
 
+
 class RunStore:
     """Holds one file per finished run, named by its scenario's hash."""
 
