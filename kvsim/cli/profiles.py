@@ -120,26 +120,28 @@ def _price_list(name: str, folder: Path | None) -> "PriceList":
 
 
 def _print_price_lists(console: "Console", folder: Path | None) -> None:
-    """Print what each list prices, and how old it is."""
+    """Print the main prices of each list, each with the kind and the date of its source."""
     from kvsim.cli.tables import plain_table
+    from kvsim.spec.base import numeric_leaves
     from kvsim.spec.cost import list_prices
 
-    table = plain_table("prices, USD")
-    for heading in ("name", "GPU hour", "RAM GB hour", "store TB month", "sources", "date"):
-        table.add_column(heading, overflow="fold")
     for name in list_prices(profiles=folder):
         prices = _price_list(name, folder)
-        gpus = prices.gpu_usd_per_hour
-        stores = prices.storage
-        table.add_row(
-            name,
-            "\n".join(f"{gpu} {usd:g}" for gpu, usd in gpus.items()),
-            f"{prices.ram_usd_per_gb_hour:g}",
-            "\n".join(f"{store} {price.usd_per_tb_month:g}" for store, price in stores.items()),
-            ", ".join(sorted({source.kind for source in prices.sources.values()})),
-            max((source.date or "" for source in prices.sources.values()), default=""),
-        )
-    console.print(table)
+        table = plain_table(f"prices: {name}")
+        table.add_column("what", no_wrap=True)
+        table.add_column("USD", justify="right")
+        table.add_column("source")
+        table.add_column("date", no_wrap=True)
+        rows = [
+            *((f"{gpu}, hour", f"gpu_usd_per_hour.{gpu}") for gpu in prices.gpu_usd_per_hour),
+            ("host memory, GB and hour", "ram_usd_per_gb_hour"),
+            *((f"{s}, TB and month", f"storage.{s}.usd_per_tb_month") for s in prices.storage),
+        ]
+        numbers = dict(numeric_leaves(prices.model_dump(exclude={"sources"})))
+        for words, path in rows:
+            source = prices.source_of(path)
+            table.add_row(words, f"{numbers[path]:g}", source.kind, source.date or "")
+        console.print(table)
 
 
 def _teraflops(profile: Any) -> str:

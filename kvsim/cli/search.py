@@ -1,5 +1,7 @@
 """`kvsim search`: the largest load within a promise, or the cheapest design that carries a load."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +22,6 @@ from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.progress import Progress
 
     from kvsim.plan.search import LoadAnswer, SearchAnswer
     from kvsim.plan.search_space import SearchSpec
@@ -125,8 +126,7 @@ def search(
     listed = load_prices(prices, profiles=profiles)
     own = {**(spec.space if spec else {}), **_axes(space)}
     trials_file = _trials_file(out, resume=resume)
-    with _progress() as progress:
-        task = progress.add_task("designs", total=None)
+    with _progress("designs") as on_progress:
         answer = cheapest_design(
             described,
             read_space(own) if own else default_space(described, listed),
@@ -138,7 +138,7 @@ def search(
             seed=seed if seed is not None else (spec.seed if spec else 0),
             seeds=seeds,
             given=parse_prices(price),
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=on_progress,
             resume_from=trials_file,
         )
     from kvsim.plan.search_words import search_notes, search_words
@@ -207,14 +207,12 @@ def _storage_prices(
     answer: "SearchAnswer", listed: "PriceList", given: dict[str, Any]
 ) -> dict[str, float]:
     """Give what a TB costs a month in the best design's store."""
-    from kvsim.spec.cost import resolve_prices
+    from kvsim.plan.search_trial import prices_of
 
     best = answer.best_scenario
     if best is None or best.offload.remote is None:
         return {}
-    store = best.offload.remote.profile
-    resolved = resolve_prices(listed, best.gpu, store, given=given)
-    return {store.name: resolved.usd_per_tb_month}
+    return {best.offload.remote.profile.name: prices_of(best, listed, given).usd_per_tb_month}
 
 
 def _load(
@@ -232,8 +230,7 @@ def _load(
 
     if out is not None:
         writable_folder(out)
-    with _progress() as progress:
-        task = progress.add_task("runs", total=None)
+    with _progress("runs") as on_progress:
         answer = largest_load(
             scenario,
             path=path,
@@ -241,7 +238,7 @@ def _load(
             low=bounds[0],
             high=bounds[1],
             seeds=seeds,
-            on_progress=lambda done: progress.update(task, completed=done),
+            on_progress=on_progress,
         )
     words = load_words(answer, slo)
     data = {"name": scenario.name, "verdict": words, **answer.to_dict()}
@@ -266,18 +263,32 @@ def _save(out: Path, table: "pd.DataFrame", data: dict[str, Any], name: str) -> 
     place_of(out).write(DESCRIPTION, f"{json.dumps(data, indent=1, allow_nan=False)}\n".encode())
 
 
-def _progress() -> "Progress":
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[..., None]]:
+    """Show what is done; nothing before the first is, so that an error stays one line."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description} {task.completed:.0f}"), BarColumn())
-    return Progress(
+    progress = Progress(
         *columns,
         TaskProgressColumn(),
         TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
     )
+    task = progress.add_task(what, total=None)
+
+    def on_progress(done: int, total: int | None = None) -> None:
+        if not progress.live.is_started:
+            progress.start()
+        progress.update(task, completed=done, total=total)
+
+    try:
+        yield on_progress
+    finally:
+        if progress.live.is_started:
+            progress.stop()
 
 
 def _print_designs(answer: "SearchAnswer", words: list[str], notes: list[str]) -> None:

@@ -38,6 +38,7 @@ from kvsim.plan.search_trial import (
     least_usd_per_hour,
     parse_limits,
     parse_objectives,
+    prices_of,
 )
 from kvsim.spec.cost import PriceList
 from kvsim.spec.scenario import Scenario
@@ -145,6 +146,7 @@ def cheapest_design(
     promise = slo or scenario.slo
     _check_paths(scenario, axes)
     _check_promised(promise, wanted, limits)
+    prices_of(scenario, prices, given or {})
     question = {
         "scenario": scenario.hash(),
         "space": {path: axis.model_dump(mode="json") for path, axis in axes.items()},

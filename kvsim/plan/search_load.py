@@ -1,7 +1,8 @@
 """The largest load that a scenario carries within its promise: bracket, then halve.
 
 A search by halving is right where passing is monotone in the load: what holds at a load holds at
-every smaller one. That is checked on all loads that were tried, and said if it is not so.
+every smaller one. So a load a quarter above the border and one a quarter below it are tried too,
+and it is said if any load passes above one that fails.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ PRECISION = 0.02
 """The answer is at most this part too small (a whole load at most 1, if that is more)."""
 FACTOR = 2.0
 """By how much the load grows or shrinks until it brackets the answer."""
+CHECK = 1.25
+"""How far above and below the border passing is checked to be monotone."""
 REACH = 64
 """Without bounds: how many times less or more load than the scenario's is looked at."""
 
@@ -100,6 +103,7 @@ def largest_load(
             good = middle
         else:
             bad = middle
+    _check_around(probe, good, bad, lowest, highest)
     tried = probe.table()
     passes, loads = tried["passes"], tried["load"]
     failing = tried[~passes]
@@ -186,6 +190,24 @@ def _bracket(
             return nearer, bad
         bad = nearer
     return None, bad
+
+
+def _check_around(
+    probe: _Probe,
+    good: int | float | None,
+    bad: int | float | None,
+    low: int | float,
+    high: int | float,
+) -> None:
+    """Try a load on each side of the border, where the bounds allow it."""
+    for border, factor in ((bad, CHECK), (good, 1 / CHECK)):
+        if border is None:
+            continue
+        load = border * factor
+        if isinstance(border, int):
+            load = math.ceil(load) if factor > 1 else math.floor(load)
+        if low <= load <= high:
+            probe(load)
 
 
 class _Probe:

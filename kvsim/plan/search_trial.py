@@ -126,12 +126,13 @@ def least_usd_per_hour(
     """Return what a design costs without any request; 0 for one that cannot be built."""
     try:
         scenario = scenario_of(base, design)
-        return sum(standing_usd_per_hour(scenario, _prices_of(scenario, prices, given)))
+        return sum(standing_usd_per_hour(scenario, prices_of(scenario, prices, given)))
     except KvsimError:
         return 0.0
 
 
-def _prices_of(scenario: Scenario, prices: PriceList, given: Mapping[str, Any]) -> Prices:
+def prices_of(scenario: Scenario, prices: PriceList, given: Mapping[str, Any]) -> Prices:
+    """Choose the prices of a scenario's GPU and store."""
     remote = scenario.offload.remote
     return resolve_prices(prices, scenario.gpu, remote.profile if remote else None, given=given)
 
@@ -152,7 +153,7 @@ def evaluate_design(
     """
     try:
         scenario = scenario_of(base, design)
-        chosen = _prices_of(scenario, prices, given)
+        chosen = prices_of(scenario, prices, given)
         trials = [try_out(scenario.replace({"seed": seed}), slo) for seed in seeds]
     except KvsimError as error:
         return Evaluated(design, {}, str(error), _IMPOSSIBLE, None, None)
