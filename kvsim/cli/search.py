@@ -119,7 +119,7 @@ def search(
         return _load(described, promise, maximise, (low, high), seeds, out=out, as_json=as_json)
     if low is not None or high is not None:
         raise ConfigError("--low, --high: bound a load; name it with --maximise PATH")
-    from kvsim.plan.search import cheapest_design, default_space
+    from kvsim.plan.search import cheapest_design, default_space, gpus_avoided_by
     from kvsim.plan.search_space import DEFAULT_TRIALS, read_space
     from kvsim.spec.cost import load_prices, parse_prices
 
@@ -141,11 +141,13 @@ def search(
             on_progress=on_progress,
             resume_from=trials_file,
         )
-    from kvsim.plan.search_words import search_notes, search_words
+    from kvsim.plan.search_words import avoided_words, search_notes, search_words
 
-    words = search_words(answer)
+    avoided = gpus_avoided_by(answer)
+    words = [*search_words(answer), *avoided_words(avoided)]
     notes = search_notes(answer, _storage_prices(answer, listed, parse_prices(price)))
     data = {"name": spec.name if spec else described.name, "verdict": words, "notes": notes}
+    data |= {"gpus_avoided": avoided}
     data |= answer.to_dict()
     if out is not None:
         _save(out, answer.table, data, "trials")

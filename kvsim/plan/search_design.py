@@ -21,6 +21,7 @@ import pandas as pd
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.code import code_fingerprint
+from kvsim.metrics.cost import gpus_avoided
 from kvsim.plan.pareto import Direction, pareto_front
 from kvsim.plan.search_space import (
     DEFAULT_TRIALS,
@@ -40,6 +41,7 @@ from kvsim.plan.search_trial import (
     parse_objectives,
     prices_of,
 )
+from kvsim.plan.trial import try_out
 from kvsim.spec.cost import PriceList
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
@@ -108,6 +110,18 @@ class SearchAnswer:
     def best_scenario(self) -> Scenario | None:
         """The scenario with the best design."""
         return None if self.best is None else scenario_of(self.scenario, self.best)
+
+
+def gpus_avoided_by(answer: SearchAnswer) -> float | None:
+    """Say how many GPUs more the best design would need without offload, served as busily.
+
+    Takes two runs; None without a best design, or where it has no offload.
+    """
+    best = answer.best_scenario
+    if best is None or best.offload.connector == "none":
+        return None
+    bare = best.replace({"offload.connector": "none", "offload.remote": None})
+    return gpus_avoided(try_out(best).result, try_out(bare).result)
 
 
 def cheapest_design(

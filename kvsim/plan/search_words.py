@@ -169,6 +169,15 @@ def search_notes(answer: SearchAnswer, priced: Mapping[str, float]) -> list[str]
     return notes
 
 
+def avoided_words(gpus: float | None) -> list[str]:
+    """Say what offload is worth in GPUs."""
+    if gpus is None:
+        return []
+    if gpus < 0:
+        return [f"Without offload it would take about {-gpus:,.2g} GPUs less to be as busy."]
+    return [f"Without offload it would take about {gpus:,.2g} GPUs more to be as busy."]
+
+
 def load_words(answer: LoadAnswer, slo: SloSpec | None) -> list[str]:
     """Say what the largest load is and what ends it."""
     name = answer.path

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from kvsim.errors import ConfigError
-from kvsim.metrics.cost import cost_of
+from kvsim.metrics.cost import cost_of, gpus_avoided
 from kvsim.metrics.slo import evaluate_run
 from kvsim.plan import search_design, search_load
-from kvsim.plan.search import cheapest_design, default_space, largest_load
+from kvsim.plan.search import cheapest_design, default_space, gpus_avoided_by, largest_load
 from kvsim.plan.search_space import read_space, scenario_of, size_of
 from kvsim.plan.search_store import TRIALS
 from kvsim.plan.search_trial import parse_limits
-from kvsim.plan.search_words import load_words, search_notes, search_words
+from kvsim.plan.search_words import avoided_words, load_words, search_notes, search_words
 from kvsim.plan.trial import Trial, try_out
 from kvsim.simulate import simulate
 from kvsim.spec import Scenario
@@ -171,6 +171,21 @@ def test_words_name_design_cost_margin_and_what_is_cheaper(short: Scenario) -> N
     assert "storagegrid-s3 has no price" in notes[0]
     assert "num_gpu_blocks" in notes[1]
     assert not any("price" in note for note in search_notes(answer, {"storagegrid-s3": 8.0}))
+
+
+def test_gpus_avoided_are_those_of_the_same_design_without_offload(short: Scenario) -> None:
+    answer = cheapest_design(short, {"instances": [1]}, prices=PRICES)
+    bare = {"offload.connector": "none", "offload.remote": None}
+    runs = (
+        simulate(short.replace({"instances": 1})),
+        simulate(short.replace({"instances": 1, **bare})),
+    )
+    avoided = gpus_avoided_by(answer)
+    assert avoided is not None
+    assert avoided == gpus_avoided(*runs)
+    assert "Without offload it would take about" in avoided_words(avoided)[0]
+    without = cheapest_design(short.replace(bare), {"instances": [1]}, prices=PRICES)
+    assert gpus_avoided_by(without) is None
 
 
 def test_designs_become_scenarios(qa: Scenario) -> None:
