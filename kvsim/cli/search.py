@@ -126,7 +126,7 @@ def search(
     listed = load_prices(prices, profiles=profiles)
     own = {**(spec.space if spec else {}), **_axes(space)}
     trials_file = _trials_file(out, resume=resume)
-    with _progress("designs") as on_progress:
+    with _progress("designs", trials_file) as on_progress:
         answer = cheapest_design(
             described,
             read_space(own) if own else default_space(described, listed),
@@ -146,9 +146,13 @@ def search(
     avoided = gpus_avoided_by(answer)
     words = [*search_words(answer), *avoided_words(avoided)]
     notes = search_notes(answer, _storage_prices(answer, listed, parse_prices(price)))
-    data = {"name": spec.name if spec else described.name, "verdict": words, "notes": notes}
-    data |= {"gpus_avoided": avoided}
-    data |= answer.to_dict()
+    data = {
+        "name": spec.name if spec else described.name,
+        "verdict": words,
+        "notes": notes,
+        "gpus_avoided": avoided,
+        **answer.to_dict(),
+    }
     if out is not None:
         _save(out, answer.table, data, "trials")
     if as_json:
@@ -266,7 +270,7 @@ def _save(out: Path, table: "pd.DataFrame", data: dict[str, Any], name: str) -> 
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[..., None]]:
+def _progress(what: str, kept: Path | None = None) -> Iterator[Callable[..., None]]:
     """Show what is done; nothing before the first is, so that an error stays one line."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -288,6 +292,10 @@ def _progress(what: str) -> Iterator[Callable[..., None]]:
 
     try:
         yield on_progress
+    except KeyboardInterrupt:
+        if kept is not None:
+            typer.echo(f"kvsim: finished trials are in {kept}; go on with --resume", err=True)
+        raise
     finally:
         if progress.live.is_started:
             progress.stop()

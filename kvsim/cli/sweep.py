@@ -37,6 +37,7 @@ SweepSloOption = Annotated[
     str | None,
     typer.Option(
         "--slo",
+        "--goodput",
         metavar="SLO",
         help="Judge every row by a promise, e.g. 'ttft:p95<2s' or 'ttft:500 tpot:50'. "
         "Exit code 3 when no point keeps it in all its seeds.",

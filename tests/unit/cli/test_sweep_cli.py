@@ -42,22 +42,21 @@ def test_a_sample_is_counted_run_and_queried(sampled: str, tmp_path: Path, capsy
     out = tmp_path / "out"
     words = ["sweep", sampled, "--out", str(out), "--jobs", "1"]
     assert main([*words, "--seeds", "2", "--dry-run"]) == 0
-    assert re.search(
-        r"tiny: 8 rows, 8 different runs, 8 to do, about \S+ ", capsys.readouterr().out
-    )
+    counted = capsys.readouterr().out
+    assert re.search(r"tiny: 8 rows, 8 different runs, 8 to do, about \S+ ", counted)
     assert main([*words, "--slo", "ttft:p95<5s", "--set", "instances=1"]) == 0
     shown = capsys.readouterr().out
     assert "SLO" in shown
     assert re.search(r"\d0GiB", shown)
-    assert max(map(len, shown.splitlines())) <= 80
+    assert max(len(line) for line in shown.splitlines() if line.startswith("│")) <= 80
     table = pd.read_parquet(out / "sweep.parquet")
     assert len(table) == 4
     assert table["slo_passed"].all()
     assert (table["slo_attainment"] == 1).all()
     again = pd.read_csv(out / "sweep.csv")
     assert again["goodput_per_s"].tolist() == pytest.approx(table["goodput_per_s"].tolist())
-    answer = duckdb.sql(f"SELECT max(goodput_per_s) FROM '{out}/sweep.parquet'").fetchone()
-    assert answer == (table["goodput_per_s"].max(),)
+    answer = duckdb.sql(f"SELECT max(goodput_per_s) FROM '{out}/sweep.parquet'").fetchall()
+    assert answer == [(table["goodput_per_s"].max(),)]
     assert json.loads((out / "sweep.json").read_text())["sample"]["method"] == "sobol"
 
 
@@ -84,6 +83,24 @@ def test_a_sweep_at_an_address_is_resumed_and_reported(
     page = tmp_path / "page.html"
     assert main(["report", address, "--out", str(page)]) == 0
     assert "Sweep tiny" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "promise", ["ttft:p99<2s;itl:p95<50ms", '[{"p99_e2el_ms": "<=9000"}]', "ttft:500 tpot:50"]
+)
+@pytest.mark.parametrize("option", ["--slo", "--goodput"])
+def test_every_command_reads_every_grammar(
+    promise: str, option: str, sampled: str, tmp_path: Path
+) -> None:
+    short = [f"--set=workload.{key}" for key in ("time=5", "num_users=1", "user_history_prompt=9")]
+    for words in (
+        ["run", str(ONE), *short],
+        ["size", str(ONE), *short, "--tier", "hbm"],
+        ["search", str(ONE), *short, "--space", "instances=[1]"],
+        ["search", str(ONE), *short, "--maximise", "workload.qps", "--low", "2", "--high", "2"],
+        ["sweep", sampled, "--out", str(tmp_path), "--jobs", "1", "--set=workload.time=5"],
+    ):
+        assert main([*words, option, promise]) in (0, SLO_FAILED)
 
 
 @pytest.mark.parametrize(
