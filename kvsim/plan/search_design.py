@@ -1,21 +1,13 @@
-"""The best designs of a space: all of a small one, else those that a sampler proposes.
-
-The sampler is optuna's TPE (Bergstra et al. 2011) with constraints: it learns from every trial
-where good designs lie, also from infeasible ones by how far off they are. One seed gives one order
-of proposals.
-"""
+"""The best designs of a space: all of a small one, else those that a sampler proposes."""
 
 from __future__ import annotations
 
 import json
-import math
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import pandas as pd
 
@@ -23,16 +15,17 @@ from kvsim.errors import ConfigError
 from kvsim.metrics.code import code_fingerprint
 from kvsim.metrics.cost import gpus_avoided
 from kvsim.plan.pareto import Direction, pareto_front
+from kvsim.plan.search_sampler import sample
 from kvsim.plan.search_space import (
     DEFAULT_TRIALS,
-    Design,
     all_designs,
     read_space,
     scenario_of,
     size_of,
 )
-from kvsim.plan.search_store import TrialStore
+from kvsim.plan.search_store import Runner, TrialStore, name_of
 from kvsim.plan.search_trial import (
+    PROMISED,
     Evaluated,
     Limit,
     evaluate_design,
@@ -40,25 +33,13 @@ from kvsim.plan.search_trial import (
     parse_limits,
     parse_objectives,
     prices_of,
+    value_of,
 )
 from kvsim.plan.trial import try_out
 from kvsim.spec.cost import PriceList
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.space import AxisSpec
-
-if TYPE_CHECKING:
-    import optuna
-
-STARTUP_PART = 0.3
-"""Part of the trials that the sampler draws at random before it begins to learn."""
-_PROPOSALS_A_TRIAL = 10
-_DIRECTIONS: dict[Direction, Literal["minimize", "maximize"]] = {
-    "min": "minimize",
-    "max": "maximize",
-}
-_NO_VALUE = 1e12
-_MAX_WHOLE = 2**62
 
 
 @dataclass(frozen=True)
@@ -174,7 +155,7 @@ def cheapest_design(
         "code": code_fingerprint(),
     }
     store = TrialStore(resume_from, question)
-    run = _Runner(
+    run = Runner(
         store,
         partial(
             evaluate_design,
@@ -197,8 +178,8 @@ def cheapest_design(
         floor = None
         if list(wanted) == ["usd_per_hour"]:
             floor = partial(least_usd_per_hour, scenario, prices=prices, given=given or {})
-        _sample(axes, wanted, run, seed=seed, floor=floor)
-    everything = tuple({**run.tried, **{_name(t.design): t for t in store.all()}}.values())
+        sample(axes, wanted, run, seed=seed, floor=floor)
+    everything = tuple({**run.tried, **{name_of(t.design): t for t in store.all()}}.values())
     table = _tabulate(everything, axes, wanted)
     return SearchAnswer(
         scenario=scenario,
@@ -229,137 +210,8 @@ def _check_promised(
     if promise is not None:
         return
     for name in [*wanted, *(limit.name for limit in limits)]:
-        if name in ("slo_attainment", "goodput_per_s"):
+        if name in PROMISED:
             raise ConfigError(f"{name}: needs a promise; give one with --slo")
-
-
-def _name(design: Design) -> str:
-    return json.dumps(design)
-
-
-class _Runner:
-    """Tries designs, each once, and keeps them in their order."""
-
-    def __init__(
-        self,
-        store: TrialStore,
-        evaluate: Callable[[Design], Evaluated],
-        on_progress: Callable[[int, int], None] | None,
-    ) -> None:
-        self.total = 0
-        self.tried: dict[str, Evaluated] = {}
-        self.done = 0
-        """Different designs that were simulated, or read from the store."""
-        self._store = store
-        self._evaluate = evaluate
-        self._on_progress = on_progress
-
-    def __call__(self, design: Design) -> Evaluated:
-        """Return what a design comes to."""
-        name = _name(design)
-        known = self.tried.get(name)
-        if known is not None:
-            return known
-        result = self._store.find(design)
-        if result is None:
-            result = self._evaluate(design)
-            self._store.keep(result)
-        self.done += 1
-        self.tried[name] = result
-        if self._on_progress is not None:
-            self._on_progress(self.done, self.total)
-        return result
-
-    def leave_out(self, design: Design, reason: str) -> None:
-        """List a design that need not be simulated."""
-        self.tried.setdefault(_name(design), Evaluated(design, {}, reason, 0.0, None, None))
-
-
-def _sample(
-    axes: Mapping[str, AxisSpec],
-    objectives: Mapping[str, Direction],
-    run: _Runner,
-    *,
-    seed: int,
-    floor: Callable[[Design], float] | None,
-) -> None:
-    """Try what the sampler proposes; it learns from all, also from what it proposes again.
-
-    With a `floor` (the least that a design can cost) designs that cannot be the cheapest are not
-    simulated.
-    """
-    import optuna
-
-    with _quiet():
-        study = optuna.create_study(
-            directions=[_DIRECTIONS[way] for way in objectives.values()],
-            sampler=optuna.samplers.TPESampler(
-                seed=seed,
-                n_startup_trials=max(5, round(STARTUP_PART * run.total)),
-                multivariate=True,
-            ),
-        )
-    best_usd = math.inf
-    for _ in range(_PROPOSALS_A_TRIAL * run.total):
-        if run.done >= run.total:
-            return
-        with _quiet():
-            asked = study.ask()
-            design = {path: _suggest(asked, path, axis) for path, axis in axes.items()}
-        least_usd = floor(design) if floor is not None else 0.0
-        if least_usd > best_usd:
-            run.leave_out(
-                design,
-                f"not simulated: GPUs and memory alone cost {least_usd:,.2f} USD an hour, more "
-                f"than a design that does it for {best_usd:,.2f}",
-            )
-            violation, values = 0.0, [least_usd]
-        else:
-            result = run(design)
-            violation = result.violation
-            values = [_value(result, name, way) for name, way in objectives.items()]
-            if floor is not None and result.excluded_reason is None:
-                best_usd = min(best_usd, values[0])
-        with _quiet():
-            asked.set_constraint("violation", violation)
-            study.tell(asked, values)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep optuna's log and its notes on experimental parts off the terminal."""
-    import optuna
-
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
-
-
-def _suggest(trial: optuna.Trial, path: str, axis: AxisSpec) -> Any:
-    """Let the sampler choose: numbers by their size, other choices by name."""
-    values = axis.values
-    if values is None:
-        low, high = axis.bounds
-        log = axis.scale == "log"
-        if axis.is_whole and high < _MAX_WHOLE:
-            return trial.suggest_int(path, int(low), int(high), log=log)
-        return float(f"{trial.suggest_float(path, low, high, log=log):.6g}")
-    numbers = [value for value in values if isinstance(value, int | float)]
-    if len(numbers) == len(values) and numbers == sorted(numbers):
-        return values[trial.suggest_int(path, 0, len(values) - 1)]
-    return values[trial.suggest_categorical(path, range(len(values)))]
-
-
-def _value(trial: Evaluated, name: str, direction: Direction) -> float:
-    value = trial.figures.get(name)
-    if value is None:
-        return _NO_VALUE if direction == "min" else -_NO_VALUE
-    return float(value)
 
 
 def _best(trials: Sequence[Evaluated], objectives: Mapping[str, Direction]) -> Evaluated | None:
@@ -367,8 +219,8 @@ def _best(trials: Sequence[Evaluated], objectives: Mapping[str, Direction]) -> E
     signs = {name: 1.0 if way == "min" else -1.0 for name, way in objectives.items()}
 
     def rank(trial: Evaluated) -> list[float]:
-        own = [signs[name] * _value(trial, name, way) for name, way in objectives.items()]
-        return [*own, _value(trial, "ttft_s_p95", "min")]
+        own = [signs[name] * value_of(trial, name, way) for name, way in objectives.items()]
+        return [*own, value_of(trial, "ttft_s_p95", "min")]
 
     return min((t for t in trials if t.excluded_reason is None), key=rank, default=None)
 

@@ -1,4 +1,4 @@
-"""Finished trials of a search on disk: a line of JSON each, so that an interrupt loses none.
+"""Trials of a search: each once, and on disk: a line of JSON each, so that an interrupt loses none.
 
 The first line says what was asked. Whoever asks the same again gets the trials back; the sampler
 needs no state of its own, for with the same seed and the same results it proposes the same designs.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class TrialStore:
             _check_same(path, lines[0], asked)
             for line in lines[1:]:
                 trial = Evaluated(**line)
-                self._known[_key(trial.design)] = trial
+                self._known[name_of(trial.design)] = trial
         # A line that an interrupt cut in half must not swallow the next one.
         draft = path.with_name(f".{path.name}.tmp")
         draft.write_text("".join(f"{json.dumps(line)}\n" for line in [asked, *lines[1:]]))
@@ -42,7 +42,7 @@ class TrialStore:
 
     def find(self, design: Design) -> Evaluated | None:
         """Hand back a finished trial."""
-        return self._known.get(_key(design))
+        return self._known.get(name_of(design))
 
     def all(self) -> list[Evaluated]:
         """Return all finished trials, in the order in which they were finished."""
@@ -50,7 +50,7 @@ class TrialStore:
 
     def keep(self, trial: Evaluated) -> None:
         """Add a finished trial; it is on disk when this returns."""
-        self._known[_key(trial.design)] = trial
+        self._known[name_of(trial.design)] = trial
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(f"{json.dumps(asdict(trial))}\n")
@@ -58,8 +58,47 @@ class TrialStore:
                 os.fsync(file.fileno())
 
 
-def _key(design: Design) -> str:
-    return json.dumps(design, sort_keys=True)
+def name_of(design: Design) -> str:
+    """Name a design by its values, in their order."""
+    return json.dumps(design)
+
+
+class Runner:
+    """Tries designs, each once, and keeps them in their order."""
+
+    def __init__(
+        self,
+        store: TrialStore,
+        evaluate: Callable[[Design], Evaluated],
+        on_progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self.total = 0
+        self.tried: dict[str, Evaluated] = {}
+        self.done = 0
+        """Different designs that were simulated, or read from the store."""
+        self._store = store
+        self._evaluate = evaluate
+        self._on_progress = on_progress
+
+    def __call__(self, design: Design) -> Evaluated:
+        """Return what a design comes to."""
+        name = name_of(design)
+        known = self.tried.get(name)
+        if known is not None:
+            return known
+        result = self._store.find(design)
+        if result is None:
+            result = self._evaluate(design)
+            self._store.keep(result)
+        self.done += 1
+        self.tried[name] = result
+        if self._on_progress is not None:
+            self._on_progress(self.done, self.total)
+        return result
+
+    def leave_out(self, design: Design, reason: str) -> None:
+        """List a design that need not be simulated."""
+        self.tried.setdefault(name_of(design), Evaluated(design, {}, reason, 0.0, None, None))
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

@@ -48,6 +48,7 @@ PROMISED: dict[str, Direction] = {"slo_attainment": "max", "goodput_per_s": "max
 OBJECTIVES: dict[str, Direction] = {**COSTS, **FIGURES, **PROMISED}
 """What a search can make small or large, and which of both is better."""
 
+NO_VALUE = 1e12
 _UNSTABLE = 1.0
 _DEAD = 10.0
 _IMPOSSIBLE = 100.0
@@ -118,6 +119,14 @@ def parse_limits(texts: Sequence[str]) -> list[Limit]:
         except ConfigError:
             raise ConfigError(f"constraint: {text!r}: {value!r} is not a number") from None
     return limits
+
+
+def value_of(trial: Evaluated, name: str, direction: Direction) -> float:
+    """Return a figure of a trial, something very bad where it has none."""
+    value = trial.figures.get(name)
+    if value is None:
+        return NO_VALUE if direction == "min" else -NO_VALUE
+    return float(value)
 
 
 def least_usd_per_hour(
