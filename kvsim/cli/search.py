@@ -140,6 +140,7 @@ def search(
             given=parse_prices(price),
             on_progress=on_progress,
             resume_from=trials_file,
+            profiles=profiles,
         )
     from kvsim.plan.search_words import avoided_words, search_notes, search_words
 

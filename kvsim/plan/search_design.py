@@ -18,6 +18,7 @@ from kvsim.plan.pareto import Direction, pareto_front
 from kvsim.plan.search_sampler import sample
 from kvsim.plan.search_space import (
     DEFAULT_TRIALS,
+    Design,
     all_designs,
     read_space,
     scenario_of,
@@ -57,6 +58,8 @@ class SearchAnswer:
     """A row a design: trial, the design, the objectives, `feasible`, `excluded_reason`, `pareto`
     (among feasible designs), `slo_room`, then all other figures."""
     best_trial: Evaluated | None
+    best_scenario: Scenario | None
+    """The scenario with the best design."""
     size: int | None
     """Designs in the space; none: there is no end of them."""
 
@@ -87,11 +90,6 @@ class SearchAnswer:
         """The design that is first in the first objective, as plain values by dotted path."""
         return None if self.best_trial is None else dict(self.best_trial.design)
 
-    @property
-    def best_scenario(self) -> Scenario | None:
-        """The scenario with the best design."""
-        return None if self.best is None else scenario_of(self.scenario, self.best)
-
 
 def gpus_avoided_by(answer: SearchAnswer) -> float | None:
     """Say how many GPUs more the best design would need without offload, served as busily.
@@ -119,6 +117,7 @@ def cheapest_design(
     given: Mapping[str, Any] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     resume_from: Path | None = None,
+    profiles: Path | None = None,
 ) -> SearchAnswer:
     """Find the designs that keep the promise and are best in the objectives.
 
@@ -126,7 +125,7 @@ def cheapest_design(
     keep the promise with each of the seeds 0 to `seeds`-1 (one: the scenario's own). `given` are
     prices that go before the list's. `resume_from` is a file (.jsonl) in which every finished
     trial is kept at once; trials found there are not run again. `on_progress` gets designs done
-    and designs in all.
+    and designs in all. `profiles` is a folder of profiles that designs may name.
     """
     axes = {
         path: axis if isinstance(axis, AxisSpec) else read_space({path: axis})[path]
@@ -139,7 +138,8 @@ def cheapest_design(
     wanted = parse_objectives(objectives)
     limits = parse_limits(constraints)
     promise = slo or scenario.slo
-    _check_paths(scenario, axes)
+    make = partial(scenario_of, scenario, profiles=profiles)
+    _check_paths(make, axes)
     _check_promised(promise, wanted, limits)
     prices_of(scenario, prices, given or {})
     question = {
@@ -159,7 +159,7 @@ def cheapest_design(
         store,
         partial(
             evaluate_design,
-            scenario,
+            make,
             slo=promise,
             limits=limits,
             prices=prices,
@@ -177,10 +177,10 @@ def cheapest_design(
         run.total = trials
         floor = None
         if list(wanted) == ["usd_per_hour"]:
-            floor = partial(least_usd_per_hour, scenario, prices=prices, given=given or {})
+            floor = partial(least_usd_per_hour, make, prices=prices, given=given or {})
         sample(axes, wanted, run, seed=seed, floor=floor)
     everything = tuple({**run.tried, **{name_of(t.design): t for t in store.all()}}.values())
-    table = _tabulate(everything, axes, wanted)
+    best = _best(everything, wanted)
     return SearchAnswer(
         scenario=scenario,
         slo=promise,
@@ -188,17 +188,18 @@ def cheapest_design(
         constraints=tuple(limit.words for limit in limits),
         space=axes,
         trials=everything,
-        table=table,
-        best_trial=_best(everything, wanted),
+        table=_tabulate(everything, axes, wanted),
+        best_trial=best,
+        best_scenario=None if best is None else make(best.design),
         size=size,
     )
 
 
-def _check_paths(scenario: Scenario, axes: Mapping[str, AxisSpec]) -> None:
+def _check_paths(make: Callable[[Design], Scenario], axes: Mapping[str, AxisSpec]) -> None:
     """Refuse a key that no scenario has; a value that does not fit only excludes its designs."""
     for path, axis in axes.items():
         try:
-            scenario_of(scenario, {path: axis.at(0.0)})
+            make({path: axis.at(0.0)})
         except ConfigError as error:
             if "unknown key" in str(error) or "is a single value" in str(error):
                 raise ConfigError(f"space: {error}") from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from kvsim.metrics.cost import cost_of, standing_usd_per_hour
 from kvsim.metrics.slo import slo_columns
 from kvsim.plan.pareto import Direction
 from kvsim.plan.promise import failing_words, tightest
-from kvsim.plan.search_space import Design, scenario_of
+from kvsim.plan.search_space import Design
 from kvsim.plan.trial import Trial, try_out
 from kvsim.spec.cost import PriceList, Prices, resolve_prices
 from kvsim.spec.problems import suggest
@@ -130,11 +130,15 @@ def value_of(trial: Evaluated, name: str, direction: Direction) -> float:
 
 
 def least_usd_per_hour(
-    base: Scenario, design: Design, *, prices: PriceList, given: Mapping[str, Any]
+    make: Callable[[Design], Scenario],
+    design: Design,
+    *,
+    prices: PriceList,
+    given: Mapping[str, Any],
 ) -> float:
     """Return what a design costs without any request; 0 for one that cannot be built."""
     try:
-        scenario = scenario_of(base, design)
+        scenario = make(design)
         return sum(standing_usd_per_hour(scenario, prices_of(scenario, prices, given)))
     except KvsimError:
         return 0.0
@@ -147,7 +151,7 @@ def prices_of(scenario: Scenario, prices: PriceList, given: Mapping[str, Any]) -
 
 
 def evaluate_design(
-    base: Scenario,
+    make: Callable[[Design], Scenario],
     design: Design,
     *,
     slo: SloSpec | None,
@@ -158,10 +162,11 @@ def evaluate_design(
 ) -> Evaluated:
     """Simulate a design with every seed; one that cannot be built or run is excluded, not raised.
 
-    Figures are means over the seeds; the promise has to hold in each.
+    `make` turns a design into its scenario. Figures are means over the seeds; the promise has to
+    hold in each.
     """
     try:
-        scenario = scenario_of(base, design)
+        scenario = make(design)
         chosen = prices_of(scenario, prices, given)
         trials = [try_out(scenario.replace({"seed": seed}), slo) for seed in seeds]
     except KvsimError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kvsim.plan.trial import Trial, try_out
 from kvsim.simulate import simulate
 from kvsim.spec import Scenario
 from kvsim.spec.cost import load_prices, resolve_prices
+from kvsim.spec.profiles import shipped_profiles
 from kvsim.spec.slo import SloSpec
 
 PRICES = load_prices("on-premises")
@@ -198,6 +200,19 @@ def test_designs_become_scenarios(qa: Scenario) -> None:
     assert other.engine.num_gpu_blocks is None
     assert scenario_of(qa, {"gpu": "a100-40gb"}).engine.num_gpu_blocks == 4_000
     assert scenario_of(qa, {"router": "session"}).offload == qa.offload
+
+
+def test_designs_may_name_own_profiles(short: Scenario, tmp_path: Path) -> None:
+    (tmp_path / "gpus").mkdir()
+    text = (shipped_profiles() / "gpus" / "l40s.yaml").read_text(encoding="utf-8")
+    (tmp_path / "gpus" / "mine.yaml").write_text(
+        re.sub("^name: .*$", "name: mine", text, flags=re.MULTILINE), encoding="utf-8"
+    )
+    space = {"gpu": ["mine"]}
+    answer = cheapest_design(short, space, prices=PRICES, profiles=tmp_path)
+    assert answer.table["usd_per_hour"].notna().all()
+    lost = cheapest_design(short, space, prices=PRICES)
+    assert "no GPU profile 'mine'" in lost.table["excluded_reason"][0]
 
 
 def test_default_space_has_gpus_of_one_price_list(qa: Scenario) -> None:
