@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kvsim.cli.inputs import existing_folder
-from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,42 +14,59 @@ if TYPE_CHECKING:
 
 CANDIDATES = "candidates"
 WHAT_IF = "what-if"
+PAGE = "report.html"
 
 
 def report(
-    results_dir: Annotated[Path, typer.Argument(help="The folder that a sweep has written.")],
+    results: Annotated[
+        str, typer.Argument(metavar="DIR|URL", help="Where a sweep has written: a folder, s3://...")
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page (else report.html there)."),
     ] = None,
 ) -> int:
-    """Write a sweep's charts and tables as one HTML page."""
-    from kvsim.report.storagegrid import is_storagegrid
-    from kvsim.sweep.table import read_description
+    """Write a sweep's charts and tables as one HTML page.
 
-    frame = _table(results_dir)
-    target = out or results_dir / "report.html"
+    Examples: kvsim report results/storagegrid
+
+    kvsim report s3://bucket/storagegrid --out report.html
+    """
+    from kvsim.report.storagegrid import is_storagegrid
+    from kvsim.sweep.place import place_of, writable_place
+    from kvsim.sweep.table import read_description, read_table
+
+    if "://" not in results:
+        existing_folder(Path(results), "the sweep's results")
+    place = place_of(results)
+    frame = read_table(place)
     if is_storagegrid(frame):
-        page = _storagegrid(results_dir, frame)
+        page = _storagegrid(results, frame)
     else:
         from kvsim.report.sweep_page import sweep_page
 
-        page = sweep_page(frame, str(read_description(results_dir)["name"]))
-    page.write(target)
-    typer.echo(f"report: {target}")
+        page = sweep_page(frame, str(read_description(place)["name"]))
+    if out is not None:
+        page.write(out)
+    elif "://" in results:
+        writable_place(results, option="report").write(PAGE, page.text().encode())
+    else:
+        page.write(Path(results) / PAGE)
+    typer.echo(f"report: {out or f'{results}/{PAGE}'}")
     return 0
 
 
-def _storagegrid(results_dir: Path, frame: "pd.DataFrame") -> "Page":
+def _storagegrid(results: str, frame: "pd.DataFrame") -> "Page":
     from kvsim.report.storagegrid_page import storagegrid_page
     from kvsim.spec.scenario import Scenario
-    from kvsim.sweep.table import read_description
+    from kvsim.sweep.place import place_of
+    from kvsim.sweep.table import read_description, read_table
 
-    described = read_description(results_dir)
+    described = read_description(place_of(results))
     more = {
-        name: _table(results_dir / name)
+        name: read_table(place_of(f"{results}/{name}"))
         for name in (CANDIDATES, WHAT_IF)
-        if _same_code(results_dir / name, described)
+        if _same_code(f"{results}/{name}", described)
     }
     _print_figures(frame)
     return storagegrid_page(
@@ -61,25 +77,18 @@ def _storagegrid(results_dir: Path, frame: "pd.DataFrame") -> "Page":
     )
 
 
-def _same_code(folder: Path, described: dict[str, object]) -> bool:
+def _same_code(results: str, described: dict[str, object]) -> bool:
     """Tell whether a further sweep is there and comes from the code that made the main one."""
-    from kvsim.sweep.table import TABLE, read_description
+    from kvsim.sweep.place import place_of
+    from kvsim.sweep.table import has_table, read_description
 
-    if not (folder / TABLE).is_file():
+    place = place_of(results)
+    if not has_table(place):
         return False
-    if read_description(folder)["code"] == described["code"]:
+    if read_description(place)["code"] == described["code"]:
         return True
-    typer.echo(f"kvsim: {folder} is left out, for other code made it; run it again", err=True)
+    typer.echo(f"kvsim: {results} is left out, for other code made it; run it again", err=True)
     return False
-
-
-def _table(folder: Path) -> "pd.DataFrame":
-    from kvsim.sweep.table import TABLE, read_table
-
-    existing_folder(folder, "the sweep's results")
-    if not (folder / TABLE).is_file():
-        raise ConfigError(f"{folder}: no {TABLE}; run kvsim sweep FILE --out {folder} first")
-    return read_table(folder)
 
 
 def _print_figures(frame: "pd.DataFrame") -> None:
