@@ -26,8 +26,14 @@ LAYERS = (
     {"units"},
     {"errors"},
 )
-SIDEWAYS = {("metrics", "workload"), ("engine", "routing")}
-"""Recorders keep requests; the front end asks the router."""
+SIDEWAYS = {
+    ("metrics", "workload"),
+    ("engine", "routing"),
+    ("plan", "sweep"),
+    ("plan", "calibration"),
+}
+"""Recorders keep requests; the front end asks the router; a recommendation runs a small sweep and
+says how far its calibration carries."""
 
 ONLY_IN = {
     "simpy": {"des", "storage", "engine", "routing", "workload", "simulate", "plan", "calibration"},

@@ -1,0 +1,6 @@
+"""`kvsim explain`."""
+
+
+def explain() -> int:
+    """x"""
+    return 0
