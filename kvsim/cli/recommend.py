@@ -124,16 +124,17 @@ def _print(found: "Recommendation") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import milliseconds, number, percent
+    from kvsim.report.text import milliseconds, number
 
     console = Console()
     for line in found.words:
         console.print(line, markup=False, highlight=False)
         console.print()
     table = plain_table("means of all seeds")
-    table.add_column("set-up")
-    for heading in ("TTFT", "p95", "req/s", "decode", "hits", "USD/h", ""):
-        table.add_column(heading, justify="right" if heading else "left")
+    table.add_column("set-up", overflow="fold")
+    for heading in ("TTFT", "p95", "req/s", "decode", "USD/h"):
+        table.add_column(heading, justify="right")
+    table.add_column("", no_wrap=True)
     rows: list[dict[str, Any]] = found.table.to_dict("records")  # type: ignore[assignment]
     for row in rows:
         table.add_row(
@@ -142,7 +143,6 @@ def _print(found: "Recommendation") -> None:
             milliseconds(row["ttft_s_p95"]),
             number(row["finished_per_s"], 2),
             number(row["decode_tokens_per_s_mean"]),
-            percent(row["token_hit_rate"]),
             number(row["usd_per_hour"], 2),
             row["verdict"].partition(":")[0],
         )

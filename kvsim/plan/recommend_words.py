@@ -68,7 +68,7 @@ def verdict(what: str, records: Sequence[Record], old: Choice, new: Choice) -> s
     waits = {record["setup"]: record["ttft_s_mean"] for record in records}
     shown = {name: _s(waits[name]) for name in (new.leader, old.leader) if name in waits}
     if new.chosen == NONE:
-        best = f"the best, {title(new.leader)}, is {new.rejected[new.leader]}"
+        best = f"nearest is {title(new.leader)} ({new.rejected[new.leader]})"
         return f"{what}: no set-up does it; {best}."
     line = f"{what}: {title(new.chosen)} ({shown[new.leader]} to the first token"
     if old.chosen != NONE and old.leader in shown:
@@ -82,7 +82,7 @@ def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits) -> 
     own = runs[choice.leader]
     if choice.chosen == NONE:
         return (
-            f"No set-up does it. {title(choice.leader).capitalize()} comes nearest, with "
+            f"No set-up does it; {title(choice.leader)} comes nearest, with "
             f"{mean(own, 'finished_per_s'):.2f} requests/s."
         )
     aim = "the cheapest that keeps the SLO" if limits.has_slo else "the fastest to the first token"
