@@ -33,10 +33,10 @@ def scenario_changes_from_lmcache(source: str | Path, *, storage: str | None = N
     """
     where, data = _content(source)
     reading = Reading({})
-    _judge_keys(data, where, reading)
     extra = data.get("extra_config") or {}
     if not isinstance(extra, Mapping):
         raise ConfigError(f"{where}: extra_config: is not a mapping")
+    _judge_keys(data, extra, where, reading)
     value = _Values(data, where)
     has_cpu = value.flag("local_cpu", default=True)
     capacity = round(value.number("max_local_cpu_size", default=5.0) * GIB)
@@ -78,10 +78,11 @@ def _content(source: str | Path) -> tuple[str, dict[str, Any]]:
     return "the LMCache settings", data
 
 
-def _judge_keys(data: Mapping[str, Any], where: str, reading: Reading) -> None:
-    extra = data.get("extra_config")
+def _judge_keys(
+    data: Mapping[str, Any], extra: Mapping[str, Any], where: str, reading: Reading
+) -> None:
     words = [(key, key, KNOWN) for key in data]
-    words += [(f"extra_config.{key}", key, KNOWN_EXTRA) for key in extra or ()]
+    words += [(f"extra_config.{key}", key, KNOWN_EXTRA) for key in extra]
     for path, key, known in words:
         if key not in known and not key.startswith("remote_storage_plugin."):
             reading.warnings.append(f"{where}: {path}: unknown key; {_hint(key, known)}")

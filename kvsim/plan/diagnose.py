@@ -91,7 +91,8 @@ def diagnose(result: RunResult, baseline: RunResult | None = None) -> list[Findi
     """List what a run's figures show, the gravest first; `baseline` is the run without offload."""
     run = _Run(result)
     found = [] if baseline is None else [_against(run, _Run(baseline))]
-    for rule in _RULES:
+    # What few requests found before an engine stopped says nothing about the tiers.
+    for rule in _OF_THE_DEAD if run.summary["died"] else _RULES:
         found += rule(run)
     return found
 
@@ -133,7 +134,7 @@ def _dead(run: _Run) -> Iterator[Finding]:
 
 
 def _unstable(run: _Run) -> Iterator[Finding]:
-    if run.summary["stable"] or run.summary["died"]:
+    if run.summary["stable"]:
         return
     busy = run.use["prefill_fraction"] + run.use["decode_fraction"]
     yield Finding(
@@ -334,3 +335,4 @@ _RULES: tuple[Callable[[_Run], Iterator[Finding]], ...] = (
     _full_store,
     _standstill,
 )
+_OF_THE_DEAD = (_dead, _full_store)
