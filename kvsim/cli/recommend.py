@@ -71,9 +71,13 @@ def recommend(
     from kvsim.plan.setups import default_setups
     from kvsim.spec.cost import load_prices, parse_prices
 
-    if out is not None:
-        writable_folder(out)
     setups = default_setups(described, storage or (), profiles=profiles)
+    if out is not None:
+        from kvsim.deploy import deployment_files
+
+        writable_folder(out)
+        for setup in setups.values():
+            deployment_files(described.replace(setup))  # what cannot be deployed is an error now
     from rich.console import Console
     from rich.progress import (
         BarColumn,

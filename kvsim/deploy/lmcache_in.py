@@ -153,7 +153,10 @@ def _remote(
         if storage is not None:
             raise ConfigError(f"{where}: has no remote_url, so --storage {storage} has no place")
         return None
-    parts = urlsplit(str(url))
+    try:
+        parts = urlsplit(str(url))
+    except ValueError as error:
+        raise ConfigError(f"{where}: remote_url: {url!r:.60} is no address ({error})") from None
     if parts.scheme not in ("fs", "s3"):
         raise ConfigError(
             f"{where}: remote_url: {url!r:.60} is not modelled; kvsim knows fs:// and s3://"

@@ -169,7 +169,7 @@ def _risks(designs: Mapping[str, Scenario]) -> dict[str, str]:
     for name, own in designs.items():
         risk = stall_risk(own)
         if risk is not None and risk.warning is not None:
-            found[name] = f"deadlock risk: {risk.warning}"
+            found[name] = f"deadlock risk: {risk.warning.removeprefix('the engine can deadlock: ')}"
     return found
 
 

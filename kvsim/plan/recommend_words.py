@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from kvsim.plan.choice import MARGIN, NONE, Choice, Limits, Record, mean
 from kvsim.plan.setups import title
@@ -98,7 +99,7 @@ def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits) -> 
 
 def _compared(own: Sequence[Record], other: Sequence[Record]) -> str:
     mine, theirs = mean(own, "ttft_s_mean"), mean(other, "ttft_s_mean")
-    parts = [f"time to first token {_s(mine)}, not {_s(theirs)} ({_percent(mine / theirs - 1)})"]
+    parts = [f"time to first token {_s(mine)}, there {_s(theirs)} ({_percent(mine / theirs - 1)})"]
     for name, unit, digits in (
         ("finished_per_s", "requests/s", 2),
         ("decode_tokens_per_s_mean", "tokens/s of decode", 1),
@@ -144,6 +145,8 @@ def _share(own: Record, tokens: str) -> str:
 
 
 def _percent(change: float) -> str:
+    if not isfinite(change):
+        return "-"
     return f"{100 * change:+.0f} %".replace("-", "\N{MINUS SIGN}")
 
 

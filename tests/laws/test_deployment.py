@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from kvsim.deploy import (
     existing_deployment,
     lmcache_config,
+    scenario_changes_from_lmcache,
+    scenario_changes_from_vllm_args,
     scenario_text,
     vllm_command,
 )
-from kvsim.deploy.lmcache_keys import POLICIES
+from kvsim.deploy.lmcache_keys import KNOWN, POLICIES
+from kvsim.errors import ConfigError
 from kvsim.spec import Scenario
 from kvsim.spec.yamlfile import parse_value
 from tests.strategies import scenarios
@@ -73,3 +79,45 @@ def test_written_and_read_is_the_same(drawn: Scenario) -> None:
 @given(scenarios())
 def test_a_written_scenario_is_the_same(scenario: Scenario) -> None:
     assert Scenario.from_dict(parse_value(scenario_text(scenario), "text")) == scenario
+
+
+flags = st.sampled_from(
+    [
+        "--model",
+        "--max-num-seqs",
+        "--kv-transfer-config",
+        "-tp",
+        "--gpu_memory_utilization",
+        "serve",
+    ]
+)
+words = st.one_of(flags, st.text(max_size=12), st.sampled_from(["{", '{"kv_connector": 3}', "="]))
+
+
+@given(st.lists(words, max_size=6).map(" ".join))
+@example('--kv-transfer-config.kv_role "kv_both"')
+@example("--max-model-len 1e400")
+@example("--kv-transfer-config [1]")
+def test_any_arguments_are_read_or_refused(text: str) -> None:
+    with suppress(ConfigError):
+        assert "offload.connector" in scenario_changes_from_vllm_args(text).changes
+
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=8),
+    st.lists(st.text(max_size=3), max_size=2),
+    st.dictionaries(st.text(max_size=5), st.integers(), max_size=2),
+)
+
+
+@given(st.dictionaries(st.sampled_from(KNOWN), values, min_size=1, max_size=5))
+@example({"remote_url": "s3://[", "chunk_size": 256})
+def test_any_values_are_read_or_refused(data: dict[str, Any]) -> None:
+    text = "\n".join(f"{key}: {json.dumps(value)}" for key, value in data.items()) + "\n"
+    with suppress(ConfigError):
+        changes = scenario_changes_from_lmcache(text).changes
+        assert changes["offload.connector"] == "lmcache_inproc"

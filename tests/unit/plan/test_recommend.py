@@ -134,6 +134,30 @@ def test_the_promise_is_held_against_each_run(qa: Scenario) -> None:
             assert missed == (not evaluate_run(promise, result).passed)
 
 
+def test_a_setup_that_can_deadlock_is_rejected(qa: Scenario) -> None:
+    tight = qa.replace({**SHORT, "offload.cpu.capacity": "4GiB", "workload.num_users": 20})
+    answer = recommend(tight, seeds=1, jobs=1)
+    assert "deadlock" in answer.rejected["storagegrid-s3"]
+    assert "deadlock" not in answer.rejected.get(STORE, "")  # files end on threads of their own
+
+
+def test_a_flip_is_the_answer_for_the_changed_load(scenario: Scenario) -> None:
+    first = recommend(scenario, seeds=1, jobs=1)
+    changed = next(what for what in what_ifs(scenario) if what.name == "contexts half as long")
+    other = changed.of(scenario)
+    assert other is not None
+    then = recommend(other, setups=default_setups(scenario), seeds=1, jobs=1)
+    flips = {flip.what: flip.chosen for flip in first.flips}
+    assert flips.get(changed.name, first.chosen) in (then.chosen, *then.tied)
+
+
+def test_what_cannot_be_deployed_is_an_error_before_any_run(qa: Scenario, tmp_path: Path) -> None:
+    path = tmp_path / "scenario.yaml"
+    path.write_text(scenario_text(qa.replace({"offload.cpu.eviction": "arc"})), encoding="utf-8")
+    done = run("recommend", path, "--out", tmp_path / "out")
+    assert "arc is a what-if" in str(done.exception)
+
+
 def test_own_setups_and_a_trace(qa: Scenario) -> None:
     traffic = {"kind": "chat", "duration": 20, "arrivals": {"kind": "poisson", "rate": 0.5}}
     chat = qa.replace({"workload": {**traffic, "max_prompt": 8_000}})
