@@ -18,10 +18,18 @@ from kvsim.calibration.confidence import (
     confidence_line,
     measured_basis,
 )
-from kvsim.plan.choice import Choice, Limits, Record, choose
+from kvsim.errors import ConfigError
+from kvsim.plan.choice import NONE, Choice, Limits, Record, choose
 from kvsim.plan.judged_run import Judge, Runs
-from kvsim.plan.recommend_words import Relief, binding_words, change_words, verdict, words_of
-from kvsim.plan.setups import Changes, default_setups, reliefs, what_ifs
+from kvsim.plan.recommend_words import (
+    Relief,
+    Titles,
+    binding_words,
+    change_words,
+    verdict,
+    words_of,
+)
+from kvsim.plan.setups import Changes, default_setups, reliefs, title, what_ifs
 from kvsim.plan.stall import stall_risk
 from kvsim.spec.cost import PriceList, load_prices, resolve_prices
 from kvsim.spec.scenario import Scenario
@@ -123,6 +131,9 @@ def recommend(
         name: scenario.replace(changes)
         for name, changes in (setups or default_setups(scenario)).items()
     }
+    if NONE in designs:
+        raise ConfigError(f"setups: {NONE!r} means that no set-up does it; choose another name")
+    titles = {name: title(name, own) for name, own in designs.items()}
     questions = [
         (what.name, {name: changed for name, own in designs.items() if (changed := what.of(own))})
         for what in what_ifs(scenario)
@@ -138,13 +149,13 @@ def recommend(
     relieved = {name: leader.replace(change) for name, change in reliefs(leader).items()}
     runs.run([*asked, *relieved.values()])
     found = _reliefs(runs, leader, relieved)
-    flips, unchanged = _flips(runs, questions, choice, limits)
+    flips, unchanged = _flips(runs, questions, choice, limits, titles)
     basis = measured_basis(leader)
     trust = confidence(leader, basis)
     binding = binding_words(runs.of(leader), found)
     return Recommendation(
         words=[
-            *words_of(records, choice, limits),
+            *words_of(records, choice, limits, titles),
             binding,
             *change_words([flip.words for flip in flips], unchanged),
             *_price_words(designs[choice.leader], judge),
@@ -188,6 +199,7 @@ def _flips(
     questions: Sequence[tuple[str, Mapping[str, Scenario]]],
     choice: Choice,
     limits: Limits,
+    titles: Titles,
 ) -> tuple[list[Flip], list[str]]:
     """Choose anew under each what-if; a tie between equally many tiers at one cost is no change."""
     flips, unchanged = [], []
@@ -199,7 +211,7 @@ def _flips(
         if choice.chosen == new.chosen or _equal(changed, records, choice, new):
             unchanged.append(what)
         else:
-            flips.append(Flip(what, new.chosen, verdict(what, records, choice, new)))
+            flips.append(Flip(what, new.chosen, verdict(what, records, choice, new, titles)))
     return flips, unchanged
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
 from kvsim.plan.choice import MARGIN, NONE, Choice, Limits, Record, mean
-from kvsim.plan.setups import title
 from kvsim.units import format_bytes, format_rate
+
+Titles = Mapping[str, str]
+"""Set-up to its name in words."""
 
 
 @dataclass(frozen=True)
@@ -21,18 +23,20 @@ class Relief:
     """Relative change: -0.4 is 40 % less."""
 
 
-def words_of(records: Sequence[Record], choice: Choice, limits: Limits) -> list[str]:
+def words_of(
+    records: Sequence[Record], choice: Choice, limits: Limits, titles: Titles
+) -> list[str]:
     """Say what to take, how it compares, and what is out."""
     runs: dict[str, list[Record]] = {}
     for record in records:
         runs.setdefault(record["setup"], []).append(record)
-    lines = [_headline(runs, choice, limits)]
+    lines = [_headline(runs, choice, limits, titles)]
     lines += [
-        f"Against {title(other)}: {_compared(runs[choice.leader], runs[other])}."
+        f"Against {titles[other]}: {_compared(runs[choice.leader], runs[other])}."
         for other in runs
         if other != choice.leader
     ]
-    lines += [f"Rejected, {title(name)}: {why}." for name, why in choice.rejected.items()]
+    lines += [f"Rejected, {titles[name]}: {why}." for name, why in choice.rejected.items()]
     return lines
 
 
@@ -64,36 +68,40 @@ def change_words(flips: Sequence[str], unchanged: Sequence[str]) -> list[str]:
     return lines
 
 
-def verdict(what: str, records: Sequence[Record], old: Choice, new: Choice) -> str:
+def verdict(what: str, records: Sequence[Record], old: Choice, new: Choice, titles: Titles) -> str:
     """Say what is chosen under a what-if, beside the old choice."""
     waits = {record["setup"]: record["ttft_s_mean"] for record in records}
     shown = {name: _s(waits[name]) for name in (new.leader, old.leader) if name in waits}
     if new.chosen == NONE:
-        best = f"nearest is {title(new.leader)} ({new.rejected[new.leader]})"
+        best = f"nearest is {titles[new.leader]} ({new.rejected[new.leader]})"
         return f"{what}: no set-up does it; {best}."
-    line = f"{what}: {title(new.chosen)} ({shown[new.leader]} to the first token"
+    line = f"{what}: {titles[new.chosen]} ({shown[new.leader]} to the first token"
     if old.chosen != NONE and old.leader in shown:
-        line += f"; {title(old.leader)} {shown[old.leader]}"
+        line += f"; {titles[old.leader]} {shown[old.leader]}"
     if old.chosen in new.tied:
         line += ", a tie that goes to the cheaper"
     return line + ")."
 
 
-def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits) -> str:
+def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits, titles: Titles) -> str:
     own = runs[choice.leader]
     if choice.chosen == NONE:
         return (
-            f"No set-up does it; {title(choice.leader)} comes nearest, with "
+            f"No set-up does it; {titles[choice.leader]} comes nearest, with "
             f"{mean(own, 'finished_per_s'):.2f} requests/s."
         )
     aim = "the cheapest that keeps the SLO" if limits.has_slo else "the fastest to the first token"
     line = (
-        f"Take {title(choice.chosen)}: {aim}, {_s(mean(own, 'ttft_s_mean'))} on average, at "
+        f"Take {titles[choice.chosen]}: {aim}, {_s(mean(own, 'ttft_s_mean'))} on average, at "
         f"{mean(own, 'usd_per_hour'):.2f} USD/h."
     )
     if choice.tied:
-        names = ", ".join(title(name) for name in choice.tied)
-        line += f" It ties with {names}; it is the cheaper or the simpler."
+        names = ", ".join(titles[name] for name in choice.tied)
+        line += (
+            f" It ties in cost with {names}; it is the faster or the simpler."
+            if limits.has_slo
+            else f" It ties with {names}; it is the cheaper or the simpler."
+        )
     return line
 
 

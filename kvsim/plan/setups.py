@@ -64,14 +64,13 @@ def default_setups(
     return setups
 
 
-def title(setup: str) -> str:
-    """Name a set-up in words."""
-    known = {
-        GPU: "GPU memory alone",
-        CPU: "CPU memory",
-        MORE_CPU: "twice the CPU memory",
-    }
-    return known.get(setup, f"CPU memory and {setup}")
+def title(name: str, setup: Scenario) -> str:
+    """Name a set-up in words; one that nobody but its author knows keeps its name."""
+    remote = setup.offload.remote
+    if remote is not None and remote.profile.name == name:
+        return f"CPU memory and {name}"
+    known = {GPU: "GPU memory alone", CPU: "CPU memory", MORE_CPU: "twice the CPU memory"}
+    return known.get(name, name)
 
 
 def what_ifs(scenario: Scenario) -> list[WhatIf]:

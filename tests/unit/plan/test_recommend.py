@@ -14,6 +14,7 @@ from kvsim.cli.deploy import deploy
 from kvsim.cli.recommend import recommend as command
 from kvsim.cli.slo import SLO_FAILED
 from kvsim.deploy import existing_deployment, scenario_text
+from kvsim.errors import ConfigError
 from kvsim.metrics.slo import evaluate_run
 from kvsim.plan.choice import NONE
 from kvsim.plan.recommend import Recommendation, recommend
@@ -164,6 +165,9 @@ def test_own_setups_and_a_trace(qa: Scenario) -> None:
     alone = {"offload.connector": "none", "offload.remote": None}
     answer = recommend(chat, setups={"plain": alone, "own": {}}, seeds=1, jobs=1)
     assert list(answer.table["setup"]) == ["plain", "own"]
+    assert any(line.startswith("Against ") for line in answer.words)
+    with pytest.raises(ConfigError, match="choose another name"):
+        recommend(chat, setups={"none": {}}, seeds=1, jobs=1)
     assert [what.name for what in what_ifs(chat)][:2] == ["twice the users", "half the users"]
 
 
