@@ -26,8 +26,15 @@ LAYERS = (
     {"units"},
     {"errors"},
 )
-SIDEWAYS = {("metrics", "workload"), ("engine", "routing"), ("sweep", "calibration")}
-"""Recorders keep requests; the front end asks the router; a sweep's rows say how sure they are."""
+SIDEWAYS = {
+    ("metrics", "workload"),
+    ("engine", "routing"),
+    ("sweep", "calibration"),
+    ("plan", "sweep"),
+    ("plan", "calibration"),
+}
+"""Recorders keep requests; the front end asks the router; a sweep's rows say how sure they are; a
+recommendation runs a small sweep and says how far its calibration carries."""
 
 ONLY_IN = {
     "simpy": {"des", "storage", "engine", "routing", "workload", "simulate", "plan", "calibration"},

@@ -14,7 +14,10 @@ from kvsim import __version__
 from kvsim.cli.breakeven import breakeven
 from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
+from kvsim.cli.deploy import deploy
+from kvsim.cli.explain import explain
 from kvsim.cli.profiles import profiles
+from kvsim.cli.recommend import recommend
 from kvsim.cli.replay import replay
 from kvsim.cli.report import report
 from kvsim.cli.run import run
@@ -43,6 +46,9 @@ for command in (
     size,
     breakeven,
     search,
+    recommend,
+    deploy,
+    explain,
     validate,
 ):
     app.command()(command)
