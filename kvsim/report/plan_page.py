@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from kvsim.report import plan
+from kvsim.report.charts import capacity
 from kvsim.report.html import Cell, Page
 from kvsim.report.text import percent
 from kvsim.units import format_bytes, format_rate, format_seconds
@@ -63,7 +63,7 @@ def size_figure(data: Plain) -> go.Figure | None:
     if not data["curve"]:
         return None
     cpu = next(tier for tier in data["tiers"] if tier["tier"] == "cpu")
-    return plan.hit_rate_curve(
+    return capacity.hit_rate_by_capacity(
         pd.DataFrame(data["curve"]),
         pd.DataFrame(cpu["points"]),
         ceiling_rate=data["ceiling_rate"],
@@ -169,7 +169,7 @@ def breakeven_page(data: Plain) -> Page:
         page.paragraph(first, "lead")
         page.paragraph(" ".join(rest))
     points = curve_frame(data)
-    page.charts(plan.breakeven_curves(points), plan.waterfall(points, _middle(points)))
+    page.charts(capacity.breakeven_curves(points), capacity.waterfall(points, _middle(points)))
     page.charts(*breakeven_maps(data))
     page.heading("What would move the break-even")
     page.table(
@@ -192,7 +192,7 @@ def curve_frame(data: Plain) -> pd.DataFrame:
 def breakeven_maps(data: Plain) -> list[go.Figure]:
     """Draw one map a tier."""
     return [
-        plan.breakeven_map(
+        capacity.breakeven_map(
             tier["map"]["gains"],
             contexts=tier["map"]["contexts"],
             rates=tier["map"]["rates"],

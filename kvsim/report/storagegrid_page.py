@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from kvsim.report import figures, words
+from kvsim.report import words
 from kvsim.report.candidates import ROUTER_NAMES, Candidate, judge_candidates
+from kvsim.report.charts import sweeps, tokens
 from kvsim.report.checks import Check, negative_controls, qualitative_checks
 from kvsim.report.html import Cell, Page
 from kvsim.report.storagegrid import (
@@ -15,6 +16,7 @@ from kvsim.report.storagegrid import (
     compare_figures,
 )
 from kvsim.report.style import setup_name
+from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.text import signed
 from kvsim.report.what_if import what_if_rows
 from kvsim.spec.scenario import Scenario
@@ -46,7 +48,10 @@ def storagegrid_page(
     page.paragraph(words.headline(frame))
     page.paragraph(_configuration(base, seeds), "soft")
     page.charts(
-        *(figures.lines(frame, metric, x=CONTEXT, x_title=X_TITLE) for metric in figures.MAIN)
+        *(
+            sweeps.metric_by_context(frame, metric, x=CONTEXT, x_title=X_TITLE)
+            for metric in sweeps.MAIN
+        )
     )
     page.heading("The eight published figures")
     _figures_table(page, compared, seeds)
@@ -58,8 +63,8 @@ def storagegrid_page(
         instances=base.instances,
     ):
         page.paragraph(paragraph)
-    page.charts(figures.token_sources(frame, x=CONTEXT, x_title=X_TITLE))
-    page.charts(figures.live_sessions(frame, x=CONTEXT, x_title=X_TITLE))
+    page.charts(tokens.token_sources(frame, x=CONTEXT, x_title=X_TITLE))
+    page.charts(sweeps.live_sessions(frame, x=CONTEXT, x_title=X_TITLE))
     if what_if is not None:
         page.heading("What takes the advantage away")
         _what_if_table(page, what_if, frame)
@@ -166,7 +171,7 @@ def _candidate_row(candidate: Candidate) -> list[Cell]:
 
 
 def _what_if_table(page: Page, frame: pd.DataFrame, main: pd.DataFrame) -> None:
-    healthy = figures.median_over_seeds(main, CONTEXT)["finished_per_s"].max()
+    healthy = median_over_seeds(main, CONTEXT)["finished_per_s"].max()
     page.table(
         [
             "context",
@@ -186,7 +191,7 @@ def _what_if_table(page: Page, frame: pd.DataFrame, main: pd.DataFrame) -> None:
 
 
 def _runs_table(page: Page, frame: pd.DataFrame) -> None:
-    medians = figures.median_over_seeds(frame, CONTEXT)
+    medians = median_over_seeds(frame, CONTEXT)
     page.table(
         [
             "set-up",

@@ -4,9 +4,13 @@ Okabe-Ito colours, which colour-blind readers can tell apart. A tier has one col
 set-up has the colour of the tier that it adds, and a marker of its own for prints in grey.
 """
 
-from typing import Final
+import math
+import textwrap
+from typing import Any, Final
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 
 HBM: Final = "#0072B2"
 CPU: Final = "#E69F00"
@@ -85,3 +89,61 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
     figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=y, row=None, col=None)
     return figure
+
+
+def titled(title: str, subtitle: str = "") -> str:
+    """Put a smaller second line under a title."""
+    return f"{title}<br><sup>{subtitle}</sup>" if subtitle else title
+
+
+def tick(value: float) -> str:
+    """Write a number as short as an axis needs it: 0.05, 20, 64k, 1.5M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
+    return f"{value:.6g}"
+
+
+def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Choose round numbers of a log axis, fewer the wider it is, so that they stay apart."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10.0**n for n in range(first, last + 1) for step in steps]
+        inside = [value for value in ticks if low * 0.999 <= value <= high * 1.001]
+        if len(inside) <= most:
+            return inside
+    every = -(-len(inside) // most)
+    return inside[::every]
+
+
+def log_axis(figure: go.Figure, axis: str, values: ArrayLike) -> None:
+    """Make an axis ("x" or "y") logarithmic, its ticks fit for the values and for narrow charts."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known) & (known > 0)]
+    settings: dict[str, Any] = {"type": "log", "minor": {"showgrid": False}}
+    if known.size:
+        low, high = float(known.min()), float(known.max())
+        if high < 1.5 * low:
+            low, high = low / 1.25, high * 1.25
+        ticks = log_ticks(low, high)
+        settings |= {"tickvals": ticks, "ticktext": [tick(value) for value in ticks]}
+        pad = 0.04 * math.log10(high / low)
+        settings["range"] = [math.log10(low) - pad, math.log10(high) + pad]
+    figure.update_layout({f"{axis}axis": settings})
+
+
+def colour_bar(title: str, log_of: ArrayLike | None = None) -> dict[str, Any]:
+    """Return the look of a colour scale, of powers of ten if it shows logarithms of values."""
+    bar: dict[str, Any] = {
+        "title": {"text": "<br>".join(textwrap.wrap(title, 16)), "side": "top"},
+        "thickness": 14,
+        "outlinewidth": 0,
+    }
+    if log_of is not None:
+        values = np.asarray(log_of, dtype=float)
+        ticks = log_ticks(float(values.min()), float(values.max()))
+        bar |= {
+            "tickvals": [math.log10(value) for value in ticks],
+            "ticktext": [tick(value) for value in ticks],
+        }
+    return bar

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from kvsim.errors import ConfigError
-from kvsim.report import figures
+from kvsim.report.charts import sweeps, tokens
 from kvsim.report.html import Cell, Page
 
 _SHOWN = (
@@ -28,10 +28,12 @@ def sweep_page(frame: pd.DataFrame, name: str) -> Page:
     drawn = frame.assign(setup=frame[others].astype(str).agg(", ".join, axis="columns"))
     page = Page(f"Sweep {name}")
     title = x.rpartition(".")[2].replace("_", " ")
-    page.charts(*(figures.lines(drawn, metric, x=x, x_title=title) for metric in figures.MAIN))
-    page.charts(figures.live_sessions(drawn, x=x, x_title=title))
+    page.charts(
+        *(sweeps.metric_by_context(drawn, metric, x=x, x_title=title) for metric in sweeps.MAIN)
+    )
+    page.charts(sweeps.live_sessions(drawn, x=x, x_title=title))
     if drawn["setup"].nunique() <= 6:
-        page.charts(figures.token_sources(drawn, x=x, x_title=title))
+        page.charts(tokens.token_sources(drawn, x=x, x_title=title))
     page.heading("All runs")
     page.table(
         [*labels, "seed", *(Cell(column, "num") for column in _SHOWN)],
