@@ -61,10 +61,10 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
         title={
             "text": title,
             "x": 0,
-            "y": 0.945,
+            "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 12},
+            "pad": {"l": 12, "t": 28 if "<br>" in title else 14},
             "font": {"size": 16},
         },
         font={"family": FONT, "color": TEXT, "size": 13},
@@ -98,13 +98,18 @@ def titled(title: str, subtitle: str = "") -> str:
 
 def tick(value: float) -> str:
     """Write a number as short as an axis needs it: 0.05, 20, 64k, 1.5M."""
-    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / (1e3 if letter == 'k' else size):.4g}{letter}"
+            return f"{value / size:.4g}{letter}"
     return f"{value:.6g}"
 
 
-def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
+def wrapped(text: str, width: int = 30) -> str:
+    """Break a long axis title into lines that fit narrow charts."""
+    return "<br>".join(textwrap.wrap(text, width))
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Choose round numbers of a log axis, fewer the wider it is, so that they stay apart."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
@@ -135,7 +140,7 @@ def log_axis(figure: go.Figure, axis: str, values: ArrayLike) -> None:
 def colour_bar(title: str, log_of: ArrayLike | None = None) -> dict[str, Any]:
     """Return the look of a colour scale, of powers of ten if it shows logarithms of values."""
     bar: dict[str, Any] = {
-        "title": {"text": "<br>".join(textwrap.wrap(title, 16)), "side": "top"},
+        "title": {"text": wrapped(title, 14), "side": "top"},
         "thickness": 14,
         "outlinewidth": 0,
     }

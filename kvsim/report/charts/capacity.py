@@ -269,7 +269,7 @@ def waterfall(points: pd.DataFrame, context: int) -> go.Figure:
     palette = (*_PART_COLOURS, *_PART_COLOURS)
     for part, colour in zip(parts, palette, strict=False):
         figure.add_bar(
-            x=[str(tier) for tier in rows["tier"]],
+            x=["CPU memory" if tier == "cpu" else str(tier) for tier in rows["tier"]],
             y=[parts_s[part] for parts_s in rows["parts_s"]],
             name=part.replace("_", " "),
             marker={"color": colour, "line": {"width": 0}},

@@ -220,8 +220,16 @@ def pareto(
         text=_texts(good, name, None),
         hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
     )
-    title = f"{up.title} against {over.title[0].lower()}{over.title[1:]}"
-    style.layout(figure, title=title, x=over.label, y=up.label, height=460)
+    against = f"against {over.title[0].lower()}{over.title[1:]}"
+    style.layout(
+        figure,
+        title=style.titled(up.title, against),
+        x=style.wrapped(over.label),
+        y=style.wrapped(up.label),
+        height=480,
+    )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
     figure.update_layout(hovermode="closest")
     for axis, metric in (("x", over), ("y", up)):
         if metric.log:
@@ -261,7 +269,10 @@ def heatmap(table: pd.DataFrame, *, x: str, y: str, value: str) -> go.Figure:
         y=_labels(cells.index),
         z=np.log10(numbers) if log else numbers,
         customdata=numbers,
-        texttemplate="%{customdata:.3g}" if numbers.size <= _MOST_NUMBERS else None,
+        text=[
+            [f"{number:.3g}" if np.isfinite(number) else "" for number in row] for row in numbers
+        ],
+        texttemplate="%{text}" if numbers.size <= _MOST_NUMBERS else None,
         colorscale="Cividis_r" if shown.lower_is_better else "Cividis",
         colorbar=style.colour_bar(shown.unit, log_of=known if log else None),
         hovertemplate="%{x}, %{y}: %{customdata:.4g}<extra></extra>",

@@ -147,7 +147,7 @@ def storage_bytes_per_day(transfers: pd.DataFrame, *, span_s: float) -> go.Figur
     )
     style.layout(
         figure,
-        title="What the shared tier moves a day at this load",
+        title="What the shared tier moves a day",
         x="TB a day",
         y="",
         height=230,

@@ -80,7 +80,7 @@ def tokens_by_source_over_time(requests: pd.DataFrame, *, bins: int = 40) -> go.
         )
     style.layout(
         figure,
-        title="Where the prompt tokens come from, over the run",
+        title="Prompt tokens by source over the run",
         x="arrival, s",
         y="tokens per second",
         height=460,
@@ -104,7 +104,7 @@ def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
         cols=len(setups),
         shared_yaxes=True,
         horizontal_spacing=0.02,
-        subplot_titles=[style.setup_name(setup) for setup in setups],
+        subplot_titles=[style.legend_name(setup) for setup in setups],
     )
     for column, (name, colour, pattern) in SOURCES.items():
         for position, setup in enumerate(setups):
@@ -129,6 +129,7 @@ def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
         height=460,
     )
     figure.update_layout(barmode="stack", bargap=0.15, margin_t=80)
+    figure.update_annotations(font={"size": 12})
     figure.update_xaxes(type="category", title_text="")
     figure.update_xaxes(title_text=x_title, row=1, col=(len(setups) + 1) // 2)
     figure.update_yaxes(title_text="% of prompt tokens", range=[0, 100], row=1, col=1)
