@@ -83,7 +83,7 @@ def size_page(data: Plain) -> Page:
     if figure is not None:
         page.charts(figure)
     _demand_tables(page, data)
-    _cost_tables(page, data)
+    cost_tables(page, data["cost"], data["prices"])
     for tier in data["tiers"]:
         if tier["points"]:
             _points_table(page, tier)
@@ -94,6 +94,18 @@ def _demand_tables(page: Page, data: Plain) -> None:
     if not data["demands"]:
         return
     page.heading("What the tiers have to move")
+    demand_table(page, data["demands"])
+    for each in data["writes"]:
+        amplification = each["amplification"]
+        twice = "-" if amplification is None else f"{amplification:.2f}"
+        page.paragraph(
+            f"The store is written {format_bytes(each['bytes_per_day'])} a day at this load; write "
+            f"amplification (bytes written / bytes that were new) is {twice}."
+        )
+
+
+def demand_table(page: Page, demands: Sequence[Plain]) -> None:
+    """Tabulate what each tier moves (`Demand.to_dict`)."""
     page.table(
         ["tier", *(_num(h) for h in ("mean", "p95", "p99", "most in 1 s", "limit", "objects/s"))],
         [
@@ -106,21 +118,14 @@ def _demand_tables(page: Page, data: Plain) -> None:
                 _num(_or_dash(d["limit_bytes_per_s"], format_rate)),
                 _num(f"{d['mean_objects_per_s']:,.1f} (most {d['peak_objects_per_s']:,.0f})"),
             ]
-            for d in data["demands"]
+            for d in demands
         ],
         caption="all instances together; rates are means over windows of one second",
     )
-    for each in data["writes"]:
-        amplification = each["amplification"]
-        twice = "-" if amplification is None else f"{amplification:.2f}"
-        page.paragraph(
-            f"The store is written {format_bytes(each['bytes_per_day'])} a day at this load; write "
-            f"amplification (bytes written / bytes that were new) is {twice}."
-        )
 
 
-def _cost_tables(page: Page, data: Plain) -> None:
-    cost, prices = data["cost"], data["prices"]
+def cost_tables(page: Page, cost: Plain, prices: Plain) -> None:
+    """Tabulate the cost of a run by component and by token (`Cost.to_dict`, dumped `Prices`)."""
     page.heading("Cost")
     rows: list[Sequence[Cell | str]] = [
         [name, _num(f"{cost[key]:,.4f}"), _source(prices, key)] for key, name in COST_NAMES.items()

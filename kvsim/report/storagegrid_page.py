@@ -1,7 +1,6 @@
 """The report of the StorageGRID experiment: tables of a sweep in, a page out."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -10,6 +9,7 @@ from kvsim.report.candidates import ROUTER_NAMES, Candidate, judge_candidates
 from kvsim.report.charts import sweeps, tokens
 from kvsim.report.checks import Check, negative_controls, qualitative_checks
 from kvsim.report.html import Cell, Page
+from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.storagegrid import (
     CONTEXT,
     SimulatedFigure,
@@ -75,7 +75,8 @@ def storagegrid_page(
     page.heading("All runs")
     _runs_table(page, frame)
     page.heading("Where the numbers come from")
-    _sources_table(page, base)
+    sources_table(page, base)
+    scenario_text(page, base)
     return page
 
 
@@ -217,20 +218,6 @@ def _runs_table(page: Page, frame: pd.DataFrame) -> None:
             for row in medians.to_dict("records")
         ],
     )
-
-
-def _sources_table(page: Page, base: Scenario) -> None:
-    rows: list[list[Cell | str]] = []
-    profiles: dict[str, Any] = {"model": base.model, "GPU": base.gpu, "host": base.host}
-    if base.offload.remote is not None:
-        profiles["storage"] = base.offload.remote.profile
-    for kind, profile in profiles.items():
-        for prefix, source in profile.sources.items():
-            covered = "everything else" if prefix == "*" else prefix
-            rows.append(
-                [kind, profile.name, covered, source.kind, Cell(source.how, link=source.address)]
-            )
-    page.table(["profile", "name", "numbers", "source", "how"], rows)
 
 
 def _configuration(base: Scenario, seeds: int) -> str:
