@@ -1,12 +1,12 @@
-"""`kvsim report`: the table of a sweep as one HTML page that works offline."""
+"""`kvsim report`: any result as one HTML page that works offline."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import existing_folder
-from kvsim.errors import ConfigError
+from kvsim.cli.size import check_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,37 +18,69 @@ WHAT_IF = "what-if"
 
 
 def report(
-    results_dir: Annotated[Path, typer.Argument(help="The folder that a sweep has written.")],
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR_OR_FILE...",
+            help="A saved run, sweep or search, a --json file of size, breakeven or sensitivity; "
+            "or several runs to lay side by side.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page (else report.html there)."),
     ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="FOLDER", help="Write each chart as a PNG file, too."),
+    ] = None,
 ) -> int:
-    """Write a sweep's charts and tables as one HTML page."""
-    from kvsim.report.storagegrid import is_storagegrid
-    from kvsim.sweep.table import read_description
+    """Write any result as one HTML page that works offline: verdict, charts, tables, sources.
 
-    frame = _table(results_dir)
-    target = out or results_dir / "report.html"
-    if is_storagegrid(frame):
-        page = _storagegrid(results_dir, frame)
-    else:
-        from kvsim.report.sweep_page import sweep_page
+    Examples: kvsim report results/storagegrid --png charts
 
-        page = sweep_page(frame, str(read_description(results_dir)["name"]))
+    kvsim report runs/cpu runs/s3 --out compared.html
+    """
+    check_html(out, option="--out")
+    if png is not None:
+        from kvsim.report.png import check_png
+
+        check_png()
+    from kvsim.report.results import results_page
+
+    sweep = _storagegrid_table(results)
+    page = results_page(results) if sweep is None else _storagegrid(results[0], sweep)
+    place = results[0] if results[0].is_dir() else results[0].parent
+    target = out or place / "report.html"
     page.write(target)
     typer.echo(f"report: {target}")
+    if png is not None:
+        from kvsim.report.png import write_pngs
+
+        paths = write_pngs(page.figures, png)
+        typer.echo(f"charts: {len(paths)} PNG files in {png}")
     return 0
+
+
+def _storagegrid_table(results: Sequence[Path]) -> "pd.DataFrame | None":
+    """Return the table of a sweep that is the StorageGRID experiment."""
+    from kvsim.report.storagegrid import is_storagegrid
+    from kvsim.sweep.table import TABLE, read_table
+
+    if len(results) > 1 or not (results[0] / TABLE).is_file():
+        return None
+    frame = read_table(results[0])
+    return frame if is_storagegrid(frame) else None
 
 
 def _storagegrid(results_dir: Path, frame: "pd.DataFrame") -> "Page":
     from kvsim.report.storagegrid_page import storagegrid_page
     from kvsim.spec.scenario import Scenario
-    from kvsim.sweep.table import read_description
+    from kvsim.sweep.table import read_description, read_table
 
     described = read_description(results_dir)
     more = {
-        name: _table(results_dir / name)
+        name: read_table(results_dir / name)
         for name in (CANDIDATES, WHAT_IF)
         if _same_code(results_dir / name, described)
     }
@@ -71,15 +103,6 @@ def _same_code(folder: Path, described: dict[str, object]) -> bool:
         return True
     typer.echo(f"kvsim: {folder} is left out, for other code made it; run it again", err=True)
     return False
-
-
-def _table(folder: Path) -> "pd.DataFrame":
-    from kvsim.sweep.table import TABLE, read_table
-
-    existing_folder(folder, "the sweep's results")
-    if not (folder / TABLE).is_file():
-        raise ConfigError(f"{folder}: no {TABLE}; run kvsim sweep FILE --out {folder} first")
-    return read_table(folder)
 
 
 def _print_figures(frame: "pd.DataFrame") -> None:

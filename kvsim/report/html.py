@@ -39,7 +39,7 @@ th, td { text-align: left; padding: .42rem .7rem; border-bottom: 1px solid var(-
 th { font-weight: 600; } td.num, th.num { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 th.num { white-space: normal; }
-.good, .bad, .open { white-space: nowrap; }
+.good, .bad, .open, .date { white-space: nowrap; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 .open { color: var(--open); } a { color: inherit; }
 details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
@@ -56,7 +56,7 @@ class Cell:
 
     text: str
     look: str = ""
-    """Classes of the page: num, good, bad, open."""
+    """Classes of the page: num, good, bad, open, date."""
     link: str | None = None
 
 

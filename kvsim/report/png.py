@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +29,14 @@ def find_browser() -> str | None:
     return next(filter(None, map(shutil.which, _BROWSERS)), None)
 
 
+def check_png() -> str:
+    """Return the browser that draws, or say in one line what is missing."""
+    browser = find_browser() if find_spec("kaleido") else None
+    if browser is None:
+        raise ConfigError(NEEDS)
+    return browser
+
+
 def png_names(figures: Sequence[go.Figure]) -> list[str]:
     """Name the file of each chart by its place on the page and its title."""
     return [f"{place:02d}-{_slug(figure)}.png" for place, figure in enumerate(figures, start=1)]
@@ -35,13 +44,9 @@ def png_names(figures: Sequence[go.Figure]) -> list[str]:
 
 def write_pngs(figures: Sequence[go.Figure], folder: Path) -> list[Path]:
     """Write every chart as a PNG file on white; ConfigError says what is missing."""
-    try:
-        import kaleido
-    except ImportError:
-        raise ConfigError(NEEDS) from None
-    browser = find_browser()
-    if browser is None:
-        raise ConfigError(NEEDS)
+    browser = check_png()
+    import kaleido
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -62,7 +62,11 @@ def _numbers(scenario: Scenario) -> Iterator[list[Cell | str]]:
 
 def _source_cells(source: Source) -> list[Cell | str]:
     error = "" if source.fit_error is None else f" (mean error {source.fit_error:.1%})"
-    return [source.kind, Cell(source.how + error, link=source.address), source.date or ""]
+    return [
+        source.kind,
+        Cell(source.how + error, link=source.address),
+        Cell(source.date or "", "date"),
+    ]
 
 
 def _meaning(spec: Spec, path: str) -> str:

@@ -52,6 +52,7 @@ def run_page(result: RunResult) -> Page:
     page.heading("How far to trust it")
     basis = measured_basis(result.scenario)
     page.paragraph(confidence_line(confidence(result, basis), basis.name))
+    page.heading("Figures")
     _figures(page, {"": summary})
     _promise(page, story)
     _request_charts(page, result)

@@ -140,7 +140,9 @@ def ttft_waterfall(requests_by_name: Mapping[str, pd.DataFrame]) -> go.Figure:
     figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
     most = max((float(each.sum()) for each in parts.values()), default=0.0)
     figure.update_xaxes(range=[0, 1.25 * most or 1.0])
-    figure.update_yaxes(autorange="reversed", automargin=True, showticklabels=len(names) > 1)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    if len(names) == 1:
+        figure.update_yaxes(showticklabels=False, ticks="")
     return figure
 
 

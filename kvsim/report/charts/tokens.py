@@ -52,7 +52,9 @@ def tokens_by_source(summaries: Mapping[str, Mapping[str, Any]]) -> go.Figure:
         height=230 + 44 * len(labels),
     )
     figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
-    figure.update_yaxes(autorange="reversed", automargin=True, showticklabels=len(labels) > 1)
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    if len(labels) == 1:
+        figure.update_yaxes(showticklabels=False, ticks="")
     figure.update_xaxes(range=[0, 100])
     return figure
 
