@@ -65,8 +65,9 @@ def _words(
         order = allowed.sort_values(goals[0], ascending=goal.lower_is_better, kind="stable")
         best = order.iloc[0]
         words = ", ".join(f"{key} {best[key]}" for key in design)
-        title = f"{goal.title[0].lower()}{goal.title[1:]}"
-        page.paragraph(f"Best in {title}: {best[goals[0]]:.4g} {goal.unit} with {words}.", "lead")
+        page.paragraph(
+            f"Best in {goal.name}: {best[goals[0]]:.4g} {goal.unit} with {words}.", "lead"
+        )
     page.paragraph(
         f"{len(allowed):,} of {len(trials):,} designs do it; "
         f"{len(trials) - len(allowed):,} are excluded, each with its reason below."

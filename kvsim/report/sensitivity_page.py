@@ -15,16 +15,15 @@ from kvsim.report.text import signed
 def sensitivity_words(rows: pd.DataFrame, metric: str) -> str:
     """Say in a sentence which input moves the metric most, and which hardly do."""
     shown = metric_of(metric)
-    title = f"{shown.title[0].lower()}{shown.title[1:]}"
     known = rows.dropna(subset=["low", "high", "base"])
     if known.empty:
-        return f"No input can be moved, or nothing is known of {title}."
+        return f"No input can be moved, or nothing is known of {shown.name}."
     values = known[["low", "high", "base"]]
     span = values.max(axis=1) - values.min(axis=1)
     first = known.iloc[int(span.to_numpy().argmax())]
     base = float(first["base"])
     text = (
-        f"What moves {title} ({base:.4g} {shown.unit}) most is {first['what']}: "
+        f"What moves {shown.name} ({base:.4g} {shown.unit}) most is {first['what']}: "
         f"{first['low']:.4g} at {first['low_value']}, {first['high']:.4g} at {first['high_value']}."
     )
     still = [str(what) for what in known.loc[span <= 0.02 * abs(base), "what"]]
@@ -37,7 +36,7 @@ def sensitivity_page(data: Mapping[str, Any]) -> Page:
     """Draw how far each input moves a metric (what the command prints with --json)."""
     rows = pd.DataFrame(data["rows"])
     metric = str(data["metric"])
-    page = Page(f"What moves {metric_of(metric).title}: {data['scenario']}")
+    page = Page(f"What moves {metric_of(metric).name}: {data['scenario']}")
     page.paragraph(sensitivity_words(rows, metric), "lead")
     page.paragraph(
         "One input at a time, everything else as described, the same seed in every run.", "soft"

@@ -50,8 +50,8 @@ def setup_colour(setup: str, position: int) -> str:
 
 
 def setup_symbol(position: int) -> str:
-    """Return the marker of a set-up."""
-    return _SYMBOLS[position % len(_SYMBOLS)]
+    """Return the marker of a set-up; where colours come round again, markers do not."""
+    return _SYMBOLS[(position + position // len(_MORE_COLOURS)) % len(_SYMBOLS)]
 
 
 def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) -> go.Figure:

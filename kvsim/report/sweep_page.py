@@ -89,14 +89,18 @@ def sweep_words(frame: pd.DataFrame, x: str) -> list[str]:
     said = [first + "."]
     if medians["stable"].all():
         return [*said, "Every set-up keeps up at every value."]
-    for setup, rows in medians.groupby("setup", sort=False):
+    upto = {str(setup): rows for setup, rows in medians.groupby("setup", sort=False)}
+    if len(upto) > _MOST_PANELS:
+        fine = sum(bool(rows["stable"].all()) for rows in upto.values())
+        return [*said, f"{fine} of {len(upto)} set-ups keep up at every value of {name}."]
+    for setup, rows in upto.items():
         falls = rows[~rows["stable"]][x]
         if falls.empty:
-            said.append(f"{setup_name(str(setup))} keeps up at every value.")
+            said.append(f"{setup_name(setup)} keeps up at every value.")
+        elif rows[rows[x] >= falls.min()]["stable"].any():
+            said.append(f"{setup_name(setup)} first falls behind at {tick(falls.min())} ({name}).")
         else:
-            where = "from" if rows[rows[x] >= falls.min()]["stable"].sum() == 0 else "first"
-            at = tick(falls.min())
-            said.append(f"{setup_name(str(setup))} falls behind {where} at {at} ({name}).")
+            said.append(f"{setup_name(setup)} falls behind from {tick(falls.min())} on ({name}).")
     return said
 
 

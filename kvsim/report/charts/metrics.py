@@ -15,6 +15,11 @@ class Metric:
     lower_is_better: bool = False
 
     @property
+    def name(self) -> str:
+        """The title as part of a sentence."""
+        return f"{self.title[0].lower()}{self.title[1:]}"
+
+    @property
     def axis(self) -> str:
         """Title of an axis that shows nothing else."""
         return f"{self.unit} (log scale)" if self.log else self.unit

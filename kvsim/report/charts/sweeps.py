@@ -54,6 +54,7 @@ def metric_by_context(
         title=style.titled(shown.title, subtitle),
         x=x_title or path_title(x),
         y=shown.axis,
+        height=_height(table),
     )
     if shown.log:
         style.log_axis(figure, "y", medians[metric])
@@ -92,6 +93,7 @@ def live_sessions(
         title=style.titled("Live sessions", "solid: mean over the run; dotted: most at one time"),
         x=x_title or path_title(x),
         y="sessions",
+        height=_height(table),
     )
     figure.update_yaxes(rangemode="tozero")
     return figure
@@ -129,10 +131,15 @@ def goodput_against_load(
         )
     subtitle = "" if table["stable"].all() else HOLLOW
     title = style.titled(f"{shown.title} against load", subtitle)
-    style.layout(figure, title=title, x=path_title(load), y=shown.axis)
+    style.layout(figure, title=title, x=path_title(load), y=shown.axis, height=_height(table))
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _height(table: pd.DataFrame) -> int:
+    """Leave room for the legend, which has a row a set-up in a narrow chart."""
+    return 400 + 26 * max(0, table["setup"].nunique() - 4)
 
 
 def _line(setup: str, position: int, stable: "pd.Series[bool]") -> dict[str, Any]:
@@ -220,7 +227,7 @@ def pareto(
         text=_texts(good, name, None),
         hovertemplate="%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>",
     )
-    against = f"against {over.title[0].lower()}{over.title[1:]}"
+    against = f"against {over.name}"
     style.layout(
         figure,
         title=style.titled(up.title, against),
