@@ -99,18 +99,17 @@ def sensitivities(
     import pandas as pd
 
     cases = [case for step in _steps(scenario, changes) for case in _cases(scenario, *step)]
-    base_case = _Case("", "base", "", scenario)
-    runs = [case for case in (base_case, *cases) if case.scenario is not None]
-    figures: dict[tuple[str, str], dict[str, Any]] = {}
-    for done, (case, summary) in enumerate(_run(runs, jobs), start=1):
-        figures[case.what, case.end] = summary
-        if on_progress is not None:
-            on_progress(done, len(runs))
-    base = figures["", "base"]
+    runs = [case for case in cases if case.scenario is not None]
+    base = _figures(scenario.to_dict())  # first: a metric that does not exist costs one run
     if "problem" in base:
         raise ConfigError(f"{scenario.name}: cannot be simulated ({base['problem']})")
     if metric not in base:
         raise ConfigError(f"metric {metric!r} does not exist; {suggest(metric, base)}")
+    figures: dict[tuple[str, str], dict[str, Any]] = {}
+    for done, (case, summary) in enumerate(_run(runs, jobs), start=2):
+        figures[case.what, case.end] = summary
+        if on_progress is not None:
+            on_progress(done, 1 + len(runs))
     rows: dict[str, dict[str, Any]] = {}
     for case in cases:
         row = rows.setdefault(case.what, {"what": case.what, "base": _number(base[metric])})
@@ -174,7 +173,7 @@ def _cases(
 def _run(cases: list[_Case], jobs: int) -> Iterator[tuple[_Case, dict[str, Any]]]:
     """Yield each case's figures as they come; a run that fails has its problem instead."""
     scenarios = [case.scenario.to_dict() for case in cases if case.scenario is not None]
-    if jobs <= 1:
+    if jobs <= 1 or len(cases) <= 1:
         yield from zip(cases, map(_figures, scenarios), strict=True)
         return
     pool = ProcessPoolExecutor(min(jobs, len(cases)), mp_context=get_context("spawn"))
