@@ -23,7 +23,8 @@ _CSS = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1280px; padding: 24px 20px 64px; background: var(--page);
   color: var(--text); font: 16px/1.55 FONT; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
+ h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; }
 p { max-width: 78ch; } .soft { color: var(--soft); }
 .lead { font-size: 1.1rem; border-left: 4px solid #009E73; padding: .2rem 0 .2rem 1rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 16px;

@@ -81,7 +81,7 @@ def size_page(data: Plain) -> Page:
         page.paragraph(f"Note: {note}.")
     figure = size_figure(data)
     if figure is not None:
-        page.charts(figure)
+        page.charts(figure, capacity.marginal_saving(pd.DataFrame(data["curve"]), rate="lru_rate"))
     _demand_tables(page, data)
     cost_tables(page, data["cost"], data["prices"])
     for tier in data["tiers"]:

@@ -63,7 +63,7 @@ def ttft_over_time(requests: pd.DataFrame) -> go.Figure:
     style.layout(
         figure, title="Time to first token over the run", x="arrival, s", y="seconds (log scale)"
     )
-    figure.update_layout(hovermode="closest")
+    figure.update_layout(hovermode="closest", showlegend=True)
     style.log_axis(figure, "y", rows["ttft_s"])
     return figure
 
@@ -91,7 +91,7 @@ def ttft_cdf_by_tier(requests: pd.DataFrame) -> go.Figure:
         x="seconds (log scale)",
         y="% of these requests",
     )
-    figure.update_layout(hovermode="closest")
+    figure.update_layout(hovermode="closest", showlegend=True)
     style.log_axis(figure, "x", rows["ttft_s"])
     figure.update_yaxes(range=[0, 101])
     return figure
