@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -72,6 +73,13 @@ def size_figure(data: Plain) -> go.Figure | None:
     )
 
 
+def _more_memory(curve: pd.DataFrame) -> go.Figure:
+    """Draw what a step of memory saves that is small beside the largest size, but no fraction."""
+    most = float(curve["capacity_bytes"].max())
+    step = min(capacity.TB, 10.0 ** (math.floor(math.log10(max(most, 1e10))) - 1))
+    return capacity.marginal_saving(curve, rate="lru_rate", more_bytes=step)
+
+
 def size_page(data: Plain) -> Page:
     """Write the answer to how much memory and storage a scenario needs (`SizePlan.to_dict`)."""
     page = Page(f"Sizes for {data['scenario']}")
@@ -81,7 +89,7 @@ def size_page(data: Plain) -> Page:
         page.paragraph(f"Note: {note}.")
     figure = size_figure(data)
     if figure is not None:
-        page.charts(figure, capacity.marginal_saving(pd.DataFrame(data["curve"]), rate="lru_rate"))
+        page.charts(figure, _more_memory(pd.DataFrame(data["curve"])))
     _demand_tables(page, data)
     cost_tables(page, data["cost"], data["prices"])
     for tier in data["tiers"]:

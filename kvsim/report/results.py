@@ -19,6 +19,7 @@ from kvsim.sweep.table import DESCRIPTION, TABLE, read_description, read_table
 
 RUN: Final = "manifest.json"
 SEARCH: Final = "trials.parquet"
+SEARCH_ANSWER: Final = "search.json"
 KNOWN: Final = (
     f"a run (kvsim run --out), a sweep ({TABLE}), a search ({SEARCH}), or what size, breakeven or "
     "sensitivity print with --json"
@@ -61,7 +62,10 @@ def result_page(place: Path) -> Page:
         name = str(described["name"]) if described else place.resolve().name
         return sweep_page(read_table(place), name, described)
     if (place / SEARCH).is_file():
-        return search_page(_parquet(place / SEARCH), place.resolve().name)
+        answer = place / SEARCH_ANSWER
+        described = _json(answer) if answer.is_file() else {}
+        name = str(described.get("name", place.resolve().name))
+        return search_page(_parquet(place / SEARCH), name, described)
     raise ConfigError(f"{place}: no result in it; name {KNOWN}")
 
 

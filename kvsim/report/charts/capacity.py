@@ -71,7 +71,9 @@ def hit_rate_by_capacity(
         hovertemplate="%{y:.1f} %",
     )
     figure.add_hline(y=100 * ceiling_rate, line={"color": style.GRID, "dash": "dot"})
-    for value, words in ((knee_bytes, "knee"), (chosen_bytes, "chosen")):
+    marks = {"knee": knee_bytes, "chosen": chosen_bytes}
+    larger = max(marks, key=lambda name: marks[name] or 0.0)
+    for words, value in marks.items():
         if value:
             x = value / GIB
             line = {"color": style.TEXT, "width": 1, "dash": "dot"}
@@ -83,7 +85,7 @@ def hit_rate_by_capacity(
                 y=2,
                 text=words,
                 textangle=-90,
-                xanchor="right",
+                xanchor="left" if words == larger else "right",
                 yanchor="bottom",
                 showarrow=False,
             )
@@ -153,13 +155,18 @@ def marginal_saving(
     )
     style.layout(
         figure,
-        title=f"What {more_bytes / TB:g} TB more would save",
+        title=f"What {_decimal(more_bytes)} more would save",
         x="capacity that is there, GiB (log scale)",
         y="further % of prompt tokens found",
     )
     style.log_axis(figure, "x", sizes[drawn] / GIB)
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _decimal(n_bytes: float) -> str:
+    """Write a size as storage is sold."""
+    return f"{n_bytes / TB:g} TB" if n_bytes >= TB else f"{n_bytes / 1e9:g} GB"
 
 
 def breakeven_map(

@@ -116,7 +116,7 @@ def trials() -> pd.DataFrame:
         {
             "trial": [0, 1, 2],
             "instances": [1, 2, 4],
-            "offload.cpu.capacity": ["1GiB", "2GiB", "4GiB"],
+            "offload.cpu.capacity": [2**30, 2**31, 0],
             "usd_per_hour": [1.0, 2.0, 4.0],
             "feasible": [False, True, True],
             "excluded_reason": ["ttft p95 is 9 s", None, None],
@@ -133,10 +133,27 @@ def test_page_of_a_search_names_best_and_excluded(tmp_path: Path) -> None:
     trials().to_parquet(folder / "trials.parquet")
     page = result_page(folder)
     text = written(page, tmp_path)
-    assert "Best in cost: 2 USD an hour with instances 2, offload.cpu.capacity 2GiB." in text
+    assert "Best in cost: 2 USD an hour with instances 2, cpu.capacity 2GiB." in text
     assert "2 of 3 designs do it" in text
     assert "ttft p95 is 9 s" in text
+    assert "<td>4</td><td>none</td>" in text
     assert len(page.figures) == 1
+
+
+def test_page_of_a_search_takes_the_words_of_its_answer(tmp_path: Path) -> None:
+    trials().assign(
+        gpus=2, output_tokens_per_s=10.0, decode_tokens_per_s_mean=[1, 2, 3]
+    ).to_parquet(tmp_path / "trials.parquet")
+    answer = {"name": "mine", "verdict": ["Take two."], "notes": ["a note"]}
+    (tmp_path / "search.json").write_text(json.dumps(answer))
+    page = result_page(tmp_path)
+    text = written(page, tmp_path)
+    assert '<p class="lead">Take two.</p>' in text
+    assert "Note: a note." in text
+    assert page.title == "Search mine"
+    users, waits = page.figures[1:]
+    assert list(users.data[-1].x) == [2, 3]
+    assert list(waits.data[-1].y) == [5.0, 5.0]
 
 
 @pytest.mark.parametrize("dropped", ["feasible", "pareto", "excluded_reason", "ttft_s_p99"])
