@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from kvsim.report import style
 
@@ -28,6 +29,9 @@ TTFT_PARTS: Final = {
 }
 """Parts of the time to first token, in their order; they add up to it."""
 _MOST_LANES_PX: Final = 900
+_MOST_POINTS: Final = 4_000
+"""Requests that are drawn one by one; of more, evenly spread ones, so that pages stay small."""
+_MOST_STEPS: Final = 1_000
 
 
 def served_by(requests: pd.DataFrame) -> pd.Series:
@@ -46,6 +50,9 @@ def served_by(requests: pd.DataFrame) -> pd.Series:
 def ttft_over_time(requests: pd.DataFrame) -> go.Figure:
     """Draw each request's time to first token at its arrival, coloured by what served it."""
     rows = _finished(requests)
+    every = -(-len(rows) // _MOST_POINTS)
+    if every > 1:
+        rows = rows.iloc[::every]
     source = served_by(rows)
     figure = go.Figure()
     for key, (name, colour) in _SERVED.items():
@@ -61,7 +68,12 @@ def ttft_over_time(requests: pd.DataFrame) -> go.Figure:
             hovertemplate="%{y:.3f} s at %{x:.0f} s",
         )
     style.layout(
-        figure, title="Time to first token over the run", x="arrival, s", y="seconds (log scale)"
+        figure,
+        title=style.titled(
+            "Time to first token over the run", f"one request in {every}" if every > 1 else ""
+        ),
+        x="arrival, s",
+        y="seconds (log scale)",
     )
     figure.update_layout(hovermode="closest", showlegend=True)
     style.log_axis(figure, "y", rows["ttft_s"])
@@ -77,9 +89,10 @@ def ttft_cdf_by_tier(requests: pd.DataFrame) -> go.Figure:
         values = np.sort(rows.loc[source == key, "ttft_s"].to_numpy())
         if not values.size:
             continue
+        steps = _spread(values.size, _MOST_STEPS)
         figure.add_scatter(
-            x=values,
-            y=100 * np.arange(1, values.size + 1) / values.size,
+            x=values[steps],
+            y=100 * (steps + 1) / values.size,
             name=f"{name} ({values.size:,})",
             mode="lines",
             line={"color": colour, "width": 2.5, "shape": "hv"},
@@ -186,10 +199,11 @@ def request_timeline(requests: pd.DataFrame, *, limit: int = 200) -> go.Figure:
 
 def sessions_over_time(sessions: pd.DataFrame) -> go.Figure:
     """Draw how many sessions are alive; a line that keeps rising is an overloaded service."""
+    rows = sessions.iloc[_spread(len(sessions), _MOST_POINTS)]
     figure = go.Figure()
     figure.add_scatter(
-        x=sessions["time_s"],
-        y=sessions["live"],
+        x=rows["time_s"],
+        y=rows["live"],
         mode="lines",
         line={"color": style.HBM, "width": 2, "shape": "hv"},
         hovertemplate="%{y} at %{x:.0f} s",
@@ -202,3 +216,8 @@ def sessions_over_time(sessions: pd.DataFrame) -> go.Figure:
 
 def _finished(requests: pd.DataFrame) -> pd.DataFrame:
     return requests[(requests["outcome"] == "finished") & ~requests["warmup"]]
+
+
+def _spread(count: int, most: int) -> NDArray[np.int64]:
+    """Return evenly spread places, the first and the last among them; all if they are few."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

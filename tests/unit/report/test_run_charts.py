@@ -1,6 +1,7 @@
 """Charts of a run say what its tables say."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kvsim.metrics.result import RunResult
@@ -104,3 +105,26 @@ def test_nothing_finished_is_no_error(short_run: RunResult) -> None:
     assert len(tokens.tokens_by_source_over_time(empty).data) == len(tokens.SOURCES)
     assert len(requests.ttft_cdf_by_tier(empty).data) == 0
     assert len(tiers.tier_bandwidth(short_run.transfers.iloc[:0]).data) == 0
+
+
+def test_long_runs_make_small_charts() -> None:
+    count = 20_000
+    rows = pd.DataFrame(
+        {
+            "arrival_s": np.arange(count, dtype=float),
+            "ttft_s": np.linspace(1.0, 2.0, count),
+            "outcome": "finished",
+            "warmup": False,
+            "computed_tokens": 10,
+            "hit_tokens_hbm": 0,
+            "hit_tokens_cpu": 0,
+            "hit_tokens_remote": 0,
+        }
+    )
+    (line,) = requests.ttft_cdf_by_tier(rows).data
+    assert len(line.x) == 1_000
+    assert (line.x[0], line.x[-1], line.y[-1]) == (1.0, 2.0, 100.0)
+    assert np.interp(1.5, line.x, line.y) == pytest.approx(50, abs=0.2)
+    scatter = requests.ttft_over_time(rows)
+    assert len(scatter.data[0].x) == 4_000
+    assert "one request in 5" in scatter.layout.title.text
