@@ -90,7 +90,7 @@ class Page:
             f"<tbody>{body}</tbody></table></div>"
         )
 
-    def text(self, text: str) -> None:
+    def verbatim(self, text: str) -> None:
         """Add a text whose lines and spaces stay as they are, such as a file."""
         self._parts.append(f"<pre>{escape(text)}</pre>")
 

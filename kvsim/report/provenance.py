@@ -45,7 +45,7 @@ def sources_table(page: Page, scenario: Scenario) -> None:
 def scenario_text(page: Page, scenario: Scenario) -> None:
     """Fold the whole scenario away as the file that runs it again."""
     with page.folded("The scenario as a file (YAML)"):
-        page.text(yaml_text(scenario.to_dict()))
+        page.verbatim(yaml_text(scenario.to_dict()))
 
 
 def _numbers(scenario: Scenario) -> Iterator[list[Cell | str]]:
