@@ -9,12 +9,12 @@ from kvsim.calibration.confidence import confidence, confidence_line, measured_b
 from kvsim.metrics.cost import cost_of
 from kvsim.metrics.result import RunResult
 from kvsim.plan.demand import limit_bytes_per_s, ranks_a_row
+from kvsim.report import style
 from kvsim.report.charts import requests, tiers, tokens
 from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
 from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.run_words import Story, promise_rows, tell_run, verdict
-from kvsim.report.style import setup_name
 from kvsim.report.text import milliseconds, number, percent
 from kvsim.spec.cost import load_prices, resolve_prices
 from kvsim.units import format_bytes
@@ -71,7 +71,7 @@ def runs_page(results: Mapping[str, RunResult]) -> Page:
     page = Page(f"Runs {', '.join(results)}")
     summaries = {name: result.summary_dict() for name, result in results.items()}
     for name, summary in summaries.items():
-        page.paragraph(f"{setup_name(name)}: {verdict(summary)}", "lead")
+        page.paragraph(f"{style.setup_name(name)}: {verdict(summary)}", "lead")
     page.heading("Figures")
     _figures(page, summaries)
     page.heading("Time to first token")
@@ -89,7 +89,7 @@ def runs_page(results: Mapping[str, RunResult]) -> Page:
         if not result.transfers.empty:
             page.charts(_named(_bandwidth(result), name))
     for name, result in results.items():
-        page.heading(f"{setup_name(name)}: scenario and sources")
+        page.heading(f"{style.setup_name(name)}: scenario and sources")
         page.paragraph(_configuration(result), "soft")
         scenario_text(page, result.scenario)
         with page.folded("Where the numbers come from"):
@@ -99,7 +99,7 @@ def runs_page(results: Mapping[str, RunResult]) -> Page:
 
 def _figures(page: Page, summaries: Mapping[str, Mapping[str, Any]]) -> None:
     page.table(
-        ["", *(Cell(setup_name(name), "num") for name in summaries)],
+        ["", *(Cell(style.setup_name(name), "num") for name in summaries)],
         [
             [label, *(Cell(write(summary), "num") for summary in summaries.values())]
             for label, write in FIGURES.items()
@@ -229,9 +229,7 @@ def _configuration(result: RunResult) -> str:
 def _named(figure: go.Figure, name: str) -> go.Figure:
     """Write under a chart's title which run it shows."""
     title = figure.layout.title.text.partition("<br>")[0]
-    return figure.update_layout(
-        title_text=f"{title}<br><sup>{setup_name(name)}</sup>", title_pad_t=28
-    )
+    return style.retitle(figure, title, style.setup_name(name))
 
 
 def _size(value: float | None) -> Cell:

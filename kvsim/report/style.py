@@ -31,6 +31,8 @@ _MORE_COLOURS: Final = ("#56B4E9", AGAIN, "#7F7F7F", HBM, CPU, OBJECT_STORE, FIL
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 TEXT: Final = "#6B7280"
+_TITLE_PX: Final = {False: 14, True: 28}
+"""Space above a title without and with a subtitle, which moves it up."""
 GRID: Final = "rgba(128, 128, 128, 0.25)"
 
 
@@ -64,7 +66,7 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 12, "t": 28 if "<br>" in title else 14},
+            "pad": {"l": 12, "t": _TITLE_PX["<br>" in title]},
             "font": {"size": 16},
         },
         font={"family": FONT, "color": TEXT, "size": 13},
@@ -94,6 +96,11 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
 def titled(title: str, subtitle: str = "") -> str:
     """Put a smaller second line under a title."""
     return f"{title}<br><sup>{subtitle}</sup>" if subtitle else title
+
+
+def retitle(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
+    """Give a finished figure another title and subtitle."""
+    return figure.update_layout(title_text=titled(title, subtitle), title_pad_t=_TITLE_PX[True])
 
 
 def tick(value: float) -> str:

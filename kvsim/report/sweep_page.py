@@ -11,7 +11,7 @@ from kvsim.report.charts import sweeps, tokens
 from kvsim.report.charts.metrics import metric_of, path_title
 from kvsim.report.html import Cell, Page
 from kvsim.report.provenance import scenario_text, sources_table
-from kvsim.report.style import setup_name, tick
+from kvsim.report.style import retitle, setup_name, tick
 from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.text import signed
 from kvsim.spec.scenario import Scenario
@@ -125,12 +125,12 @@ def _plain(value: object) -> str:
 
 
 def _heatmaps(rows: pd.DataFrame, setup: str, *, x: str, y: str) -> list[go.Figure]:
-    figures = []
-    for value in _HEAT:
-        figure = sweeps.heatmap(rows, x=x, y=y, value=value)
-        title = f"{metric_of(value).title}<br><sup>{setup_name(setup)}</sup>"
-        figures.append(figure.update_layout(title_text=title, title_pad_t=28))
-    return figures
+    return [
+        retitle(
+            sweeps.heatmap(rows, x=x, y=y, value=value), metric_of(value).title, setup_name(setup)
+        )
+        for value in _HEAT
+    ]
 
 
 def _frontiers(page: Page, frame: pd.DataFrame, base: Scenario) -> None:
