@@ -83,7 +83,10 @@ def test_bad_questions_are_one_line(
         sensitivities(scenario, **arguments)  # type: ignore[arg-type]
 
 
-def test_command_prints_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     page = tmp_path / "tornado.html"
     words = ["sensitivity", str(ONE), "--jobs", "1", "--change", "load=0.8,1.25"]
     words += [f"--set={path}={value}" for path, value in SHORT.items()]
