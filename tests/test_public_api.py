@@ -56,7 +56,9 @@ def test_experiments_load(path: Path) -> None:
     else:
         spec = load_sweep(path)
         base = base_scenario(spec, path)
-        points = expand(base, setups=spec.setups, grid=spec.grid, zipped=spec.zip, seeds=spec.seeds)
+        points = expand(
+            base, setups=spec.setups, grid=spec.grid, rows=spec.rows(), seeds=spec.seeds
+        )
         assert len({point.key for point in points}) == len(points)
 
 

@@ -18,6 +18,7 @@ from kvsim.cli.profiles import profiles
 from kvsim.cli.replay import replay
 from kvsim.cli.report import report
 from kvsim.cli.run import run
+from kvsim.cli.search import search
 from kvsim.cli.sensitivity import sensitivity
 from kvsim.cli.size import size
 from kvsim.cli.sweep import sweep
@@ -42,6 +43,7 @@ for command in (
     calibrate,
     size,
     breakeven,
+    search,
     sensitivity,
     validate,
 ):

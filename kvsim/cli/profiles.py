@@ -14,25 +14,42 @@ from kvsim.units import format_bytes, format_count, format_rate, format_seconds
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from kvsim.spec.base import Profile
+    from kvsim.spec.cost import PriceList
+
 Kind = Literal["models", "gpus", "hosts", "storage"]
 KINDS: tuple[Kind, ...] = ("models", "gpus", "hosts", "storage")
+PRICES: Literal["prices"] = "prices"
 
 
 def profiles(
     kind: Annotated[
-        str | None, typer.Argument(help="models, gpus, hosts or storage; all where left out.")
+        str | None,
+        typer.Argument(help="models, gpus, hosts, storage or prices; all where left out."),
     ] = None,
     name: Annotated[
         str | None, typer.Argument(help="One profile: every number with its source.")
     ] = None,
     folder: ProfilesOption = None,
 ) -> int:
-    """List the profiles, or show one with the source of each number."""
+    """List the profiles, or show one with the source of each number.
+
+    Examples: kvsim profiles gpus
+
+    kvsim profiles prices cloud-list
+    """
     from rich.console import Console
 
     console = Console()
-    wanted = KINDS if kind is None else (_known(kind),)
-    for each in wanted:
+    wanted = None if kind is None else _known(kind)
+    if wanted is None or wanted == PRICES:
+        if name is not None:
+            _print_numbers(console, PRICES, _price_list(name, folder))
+        else:
+            _print_price_lists(console, folder)
+    for each in KINDS if wanted is None else (wanted,):
+        if each == PRICES:
+            continue
         if name is None:
             _print_list(console, each, folder)
         else:
@@ -40,11 +57,12 @@ def profiles(
     return 0
 
 
-def _known(kind: str) -> Kind:
-    for known in KINDS:
+def _known(kind: str) -> Kind | Literal["prices"]:
+    kinds: tuple[Kind | Literal["prices"], ...] = (*KINDS, PRICES)
+    for known in kinds:
         if kind in (known, known.removesuffix("s")):
             return known
-    raise ConfigError(f"profiles {kind}: no such kind; the kinds are {', '.join(KINDS)}")
+    raise ConfigError(f"profiles {kind}: no such kind; the kinds are {', '.join(kinds)}")
 
 
 def _print_list(console: "Console", kind: Kind, folder: Path | None) -> None:
@@ -65,11 +83,16 @@ def _print_list(console: "Console", kind: Kind, folder: Path | None) -> None:
 
 
 def _print_one(console: "Console", kind: Kind, name: str, folder: Path | None) -> None:
-    from kvsim.cli.tables import plain_table
-    from kvsim.spec.base import numeric_leaves
     from kvsim.spec.load import load_profile
 
-    profile = load_profile(kind, name, profiles=folder)
+    _print_numbers(console, kind, load_profile(kind, name, profiles=folder))
+
+
+def _print_numbers(console: "Console", kind: str, profile: "Profile") -> None:
+    """Print every number of a profile with the kind of its source, then the sources in full."""
+    from kvsim.cli.tables import plain_table
+    from kvsim.spec.base import numeric_leaves
+
     table = plain_table(f"{kind}: {profile.name}")
     table.add_column("number")
     table.add_column("value", justify="right")
@@ -88,6 +111,37 @@ def _print_one(console: "Console", kind: Kind, name: str, folder: Path | None) -
             break_on_hyphens=False,
         )
         typer.echo("\n".join(lines))
+
+
+def _price_list(name: str, folder: Path | None) -> "PriceList":
+    from kvsim.spec.cost import load_prices
+
+    return load_prices(name, profiles=folder)
+
+
+def _print_price_lists(console: "Console", folder: Path | None) -> None:
+    """Print the main prices of each list, each with the kind and the date of its source."""
+    from kvsim.cli.tables import plain_table
+    from kvsim.spec.base import numeric_leaves
+    from kvsim.spec.cost import list_prices
+
+    for name in list_prices(profiles=folder):
+        prices = _price_list(name, folder)
+        table = plain_table(f"prices: {name}")
+        table.add_column("what", no_wrap=True)
+        table.add_column("USD", justify="right")
+        table.add_column("source")
+        table.add_column("date", no_wrap=True)
+        rows = [
+            *((f"{gpu}, hour", f"gpu_usd_per_hour.{gpu}") for gpu in prices.gpu_usd_per_hour),
+            ("host memory, GB and hour", "ram_usd_per_gb_hour"),
+            *((f"{s}, TB and month", f"storage.{s}.usd_per_tb_month") for s in prices.storage),
+        ]
+        numbers = dict(numeric_leaves(prices.model_dump(exclude={"sources"})))
+        for words, path in rows:
+            source = prices.source_of(path)
+            table.add_row(words, f"{numbers[path]:g}", source.kind, source.date or "")
+        console.print(table)
 
 
 def _teraflops(profile: Any) -> str:

@@ -15,15 +15,16 @@ if TYPE_CHECKING:
 
 CANDIDATES = "candidates"
 WHAT_IF = "what-if"
+PAGE = "report.html"
 
 
 def report(
     results: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="DIR_OR_FILE...",
-            help="A saved run, sweep or search, a --json file of size, breakeven or sensitivity; "
-            "or several runs to lay side by side.",
+            metavar="DIR|FILE|URL...",
+            help="A saved run, sweep (also s3://...) or search, a --json file of size, breakeven "
+            "or sensitivity; or several runs to lay side by side.",
         ),
     ],
     out: Annotated[
@@ -40,20 +41,25 @@ def report(
     Examples: kvsim report results/storagegrid --png charts
 
     kvsim report runs/cpu runs/s3 --out compared.html
+
+    kvsim report s3://bucket/storagegrid --out report.html
     """
     check_html(out, option="--out")
     if png is not None:
         from kvsim.report.png import check_png
 
         check_png()
-    from kvsim.report.results import results_page
+    page = _page(results)
+    if out is not None:
+        page.write(out)
+    elif "://" in results[0]:
+        from kvsim.sweep.place import writable_place
 
-    sweep = _storagegrid_table(results)
-    page = results_page(results) if sweep is None else _storagegrid(results[0], sweep)
-    place = results[0] if results[0].is_dir() else results[0].parent
-    target = out or place / "report.html"
-    page.write(target)
-    typer.echo(f"report: {target}")
+        writable_place(results[0], option="report").write(PAGE, page.text().encode())
+    else:
+        place = Path(results[0])
+        page.write((place if place.is_dir() else place.parent) / PAGE)
+    typer.echo(f"report: {out or f'{results[0]}/{PAGE}'}")
     if png is not None:
         from kvsim.report.png import write_pngs
 
@@ -62,27 +68,31 @@ def report(
     return 0
 
 
-def _storagegrid_table(results: Sequence[Path]) -> "pd.DataFrame | None":
-    """Return the table of a sweep that is the StorageGRID experiment."""
+def _page(results: Sequence[str]) -> "Page":
+    """Lay out the page: the experiment's own for its sweep, else that of whatever it is."""
+    from kvsim.report.results import results_page, sweep_result
     from kvsim.report.storagegrid import is_storagegrid
-    from kvsim.sweep.table import TABLE, read_table
+    from kvsim.sweep.place import place_of
+    from kvsim.sweep.table import has_table, read_table
 
-    if len(results) > 1 or not (results[0] / TABLE).is_file():
-        return None
-    frame = read_table(results[0])
-    return frame if is_storagegrid(frame) else None
+    first = place_of(results[0])
+    if len(results) > 1 or not ("://" in results[0] or has_table(first)):
+        return results_page([Path(each) for each in results])
+    frame = read_table(first)
+    return _storagegrid(results[0], frame) if is_storagegrid(frame) else sweep_result(first)
 
 
-def _storagegrid(results_dir: Path, frame: "pd.DataFrame") -> "Page":
+def _storagegrid(results: str, frame: "pd.DataFrame") -> "Page":
     from kvsim.report.storagegrid_page import storagegrid_page
     from kvsim.spec.scenario import Scenario
+    from kvsim.sweep.place import place_of
     from kvsim.sweep.table import read_description, read_table
 
-    described = read_description(results_dir)
+    described = read_description(place_of(results))
     more = {
-        name: read_table(results_dir / name)
+        name: read_table(place_of(f"{results}/{name}"))
         for name in (CANDIDATES, WHAT_IF)
-        if _same_code(results_dir / name, described)
+        if _same_code(f"{results}/{name}", described)
     }
     _print_figures(frame)
     return storagegrid_page(
@@ -93,15 +103,17 @@ def _storagegrid(results_dir: Path, frame: "pd.DataFrame") -> "Page":
     )
 
 
-def _same_code(folder: Path, described: dict[str, object]) -> bool:
+def _same_code(results: str, described: dict[str, object]) -> bool:
     """Tell whether a further sweep is there and comes from the code that made the main one."""
-    from kvsim.sweep.table import TABLE, read_description
+    from kvsim.sweep.place import place_of
+    from kvsim.sweep.table import has_table, read_description
 
-    if not (folder / TABLE).is_file():
+    place = place_of(results)
+    if not has_table(place):
         return False
-    if read_description(folder)["code"] == described["code"]:
+    if read_description(place)["code"] == described["code"]:
         return True
-    typer.echo(f"kvsim: {folder} is left out, for other code made it; run it again", err=True)
+    typer.echo(f"kvsim: {results} is left out, for other code made it; run it again", err=True)
     return False
 
 

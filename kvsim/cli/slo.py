@@ -21,6 +21,7 @@ SloOption = Annotated[
     str | None,
     typer.Option(
         "--slo",
+        "--goodput",
         metavar="SLO",
         help="Promise: 'ttft:p99<2s;itl:p95<50ms', '[{\"p99_e2el_ms\": \"<=200\"}]' (or a .json "
         "file), or 'ttft:500 tpot:50' (ms for each request). Exit code 3 when it is broken.",

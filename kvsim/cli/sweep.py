@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, print_json
+from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, parse_changes, print_json
+from kvsim.cli.slo import SLO_FAILED, read_slo
 from kvsim.errors import ConfigError
 from kvsim.units import format_seconds
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from kvsim.sweep.design import Point
+    from kvsim.sweep.design import Point, SweepSpec
     from kvsim.sweep.execute import Executor
     from kvsim.sweep.store import RunStore
 
 MAX_ROWS_SHOWN = 24
+MAX_COLUMNS = 9
 SHOWN = {
     "finished_per_s": "req/s",
     "ttft_s_mean": "TTFT s",
@@ -28,10 +30,24 @@ SHOWN = {
     "token_hit_rate": "hits",
     "stable": "stable",
 }
+PROMISED = {"slo_passed": "SLO", "goodput_per_s": "good/s"}
+"""Shown first where there is a promise."""
+
+SweepSloOption = Annotated[
+    str | None,
+    typer.Option(
+        "--slo",
+        "--goodput",
+        metavar="SLO",
+        help="Judge every row by a promise, e.g. 'ttft:p95<2s' or 'ttft:500 tpot:50'. "
+        "Exit code 3 when no point keeps it in all its seeds.",
+    ),
+]
 
 
 def sweep(
     file: Annotated[Path, typer.Argument(help="A sweep file (YAML).")],
+    changes: SetOption = None,
     jobs: Annotated[
         int, typer.Option("--jobs", min=1, help="Processes that share the work.")
     ] = os.cpu_count() or 1,
@@ -55,10 +71,16 @@ def sweep(
         str | None,
         typer.Option("--scheduler", metavar="ADDRESS", help="Dask's, e.g. tcp://host:8786."),
     ] = None,
+    slo: SweepSloOption = None,
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
 ) -> int:
-    """Run every point of a sweep and write one table."""
+    """Run every point of a sweep and write one table.
+
+    Examples: kvsim sweep experiments/storagegrid.yaml --dry-run
+
+    kvsim sweep experiments/storagegrid.yaml --set workload.qps=3 --seeds 5 --slo 'ttft:p95<2s'
+    """
     from kvsim.sweep.design import base_scenario, expand, load_sweep
     from kvsim.sweep.place import place_of, writable_place
     from kvsim.sweep.replications import intervals
@@ -73,11 +95,14 @@ def sweep(
     )
 
     run_all = _executor(executor, scheduler, jobs)
-    spec = load_sweep(file)
+    spec = _with_changes(load_sweep(file), parse_changes(changes))
     base = base_scenario(spec, file, profiles=profiles)
+    promise = read_slo(slo)
+    if promise is not None:
+        base = base.replace({"slo": promise.model_dump(mode="json")}, profiles=profiles)
     chosen = list(range(seeds)) if seeds else spec.seeds
     points = expand(
-        base, setups=spec.setups, grid=spec.grid, zipped=spec.zip, seeds=chosen, profiles=profiles
+        base, setups=spec.setups, grid=spec.grid, rows=spec.rows(), seeds=chosen, profiles=profiles
     )
     folder = out or f"results/{spec.name}"
     place = place_of(folder)
@@ -107,7 +132,26 @@ def sweep(
         typer.echo(f"{len(records)} of {len(points)} runs are in {folder}/{TABLE} and sweep.csv")
     for failure in failures:
         typer.echo(f"kvsim: failed: {failure}", err=True)
-    return 1 if failures else 0
+    if failures:
+        return 1
+    return 0 if promise is None or _some_point_keeps(records, labels) else SLO_FAILED
+
+
+def _with_changes(spec: "SweepSpec", changes: dict[str, Any]) -> "SweepSpec":
+    """Add the changes of the command line to those that hold for every run."""
+    for path in changes:
+        if path in spec.paths:
+            raise ConfigError(f"--set {path}: the sweep itself varies it; change the sweep file")
+    return spec.model_copy(update={"changes": {**spec.changes, **changes}})
+
+
+def _some_point_keeps(records: "Sequence[Mapping[str, Any]]", labels: "Sequence[str]") -> bool:
+    """Tell whether the promise holds in all seeds of some point."""
+    kept: dict[str, bool] = {}
+    for row in records:
+        point = str([row[label] for label in labels if label != "seed"])
+        kept[point] = kept.get(point, True) and bool(row["slo_passed"])
+    return any(kept.values())
 
 
 def _executor(name: str, scheduler: str | None, jobs: int) -> "Executor":
@@ -185,17 +229,26 @@ def print_figures(frame: "pd.DataFrame", labels: Sequence[str]) -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
+    from kvsim.plan.search_words import axis_name, axis_value
 
     several = "seeds" in frame
     table = plain_table("means of all seeds, 95 % confidence" if several else "runs")
-    named = [label for label in labels if label in frame]
+    named = [label for label in labels if label in frame and _tells(label, frame)]
     for label in named:
-        table.add_column(label.rpartition(".")[2], overflow="fold")
-    for heading in SHOWN.values():
-        table.add_column(heading, justify="right")
+        table.add_column(axis_name(label), overflow="fold")
+    shown = (PROMISED if "slo_passed" in frame else {}) | SHOWN
+    keys = [*shown][: max(3, MAX_COLUMNS - len(named))]
+    for key in keys:
+        table.add_column(shown[key], justify="right")
     for row in frame.to_dict("records"):
-        table.add_row(*(str(row[label]) for label in named), *(_show(row, key) for key in SHOWN))
+        cells = [axis_value(label, row[label]) for label in named]
+        table.add_row(*cells, *(_show(row, key) for key in keys))
     Console().print(table)
+
+
+def _tells(label: str, frame: "pd.DataFrame") -> bool:
+    """Tell whether a column is worth its room: set-up and seed are not where there is one."""
+    return label not in ("setup", "seed") or frame[label].nunique() > 1
 
 
 def _show(row: "Mapping[Any, Any]", key: str) -> str:

@@ -66,6 +66,8 @@ class Cost:
     usd_per_million_computed_tokens: float | None
     usd_per_million_cached_tokens: float | None
     usd_per_million_output_tokens: float | None
+    usd_per_million_tokens: float | None
+    """Prompt and output tokens alike."""
     usd_per_1000_requests: float | None
     gpus: int
     gpu_busy_fraction: float
@@ -94,9 +96,7 @@ def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = Non
     gpus = scenario.instances * ranks
     used = gpu_time(result)
     moved = _Moved.of(result.transfers, scenario)
-    gpu = gpus * prices.gpu_usd_per_hour
-    ram_bytes = max(0.0, cpu_tier_bytes(scenario) - gpus * prices.ram_included)
-    ram = ram_bytes / GB * prices.ram_usd_per_gb_hour
+    gpu, ram = standing_usd_per_hour(scenario, prices)
     stored = stored_bytes if stored_bytes is not None else _stored_bytes(result.tiers)
     storage = stored / TB * prices.usd_per_tb_month / HOURS_PER_MONTH
     requests = traffic = 0.0
@@ -132,10 +132,18 @@ def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = Non
         usd_per_million_computed_tokens=per(computed_usd, computed, 1e6),
         usd_per_million_cached_tokens=per(cached_usd, prompt - computed, 1e6),
         usd_per_million_output_tokens=per(output_usd, output, 1e6),
+        usd_per_million_tokens=per(total, prompt + output, 1e6),
         usd_per_1000_requests=per(total, _number(summary["finished"]), 1e3),
         gpus=gpus,
         gpu_busy_fraction=busy_s / (busy_s + used.idle_s) if busy_s > 0 else 0.0,
     )
+
+
+def standing_usd_per_hour(scenario: Scenario, prices: Prices) -> tuple[float, float]:
+    """Return what GPUs and host memory cost an hour, whatever they do."""
+    gpus = scenario.instances * scenario.engine.tensor_parallel_size
+    ram_bytes = max(0.0, cpu_tier_bytes(scenario) - gpus * prices.ram_included)
+    return gpus * prices.gpu_usd_per_hour, ram_bytes / GB * prices.ram_usd_per_gb_hour
 
 
 def gpus_avoided(design: RunResult, baseline: RunResult) -> float | None:

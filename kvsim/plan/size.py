@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from kvsim.errors import ConfigError
-from kvsim.metrics.slo import SloReport
+from kvsim.plan.promise import failing_words
 from kvsim.plan.reuse import Reuse, lookups_of, measure_reuse
 from kvsim.plan.smallest import smallest
 from kvsim.plan.trial import Trial, try_out
@@ -326,23 +326,11 @@ def _reason(
             f"out of reach: even with memory for everything only {reachable:.1%} of the prompt "
             "tokens were there before"
         )
-    failing = [_worst(trial.slo) for trial in best if trial.slo is not None]
+    failing = [failing_words(trial.slo) for trial in best if trial.slo is not None]
     unstable = any(not trial.stable for trial in best)
     words = "; ".join(word for word in failing if word)
     also = "answers do not keep up with questions" if unstable else ""
     return "out of reach even with memory for everything: " + "; ".join(filter(None, (words, also)))
-
-
-def _worst(report: SloReport) -> str:
-    """Name the limits of a promise that fail."""
-    return ", ".join(
-        f"{outcome.target.label} is {outcome.value:.4g}, promised {outcome.target.relation} "
-        f"{outcome.target.limit:.4g}"
-        if outcome.target.stat != "each"
-        else f"{outcome.target.label} <= {outcome.target.limit:.4g} holds for {outcome.value:.1%}"
-        for outcome in report.outcomes
-        if not outcome.passed
-    )
 
 
 def _mean(values: Sequence[float]) -> float:

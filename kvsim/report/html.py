@@ -106,17 +106,20 @@ class Page:
         inside = "".join(self._chart(figure) for figure in figures)
         self._parts.append(f'<div class="charts">{inside}</div>' if len(figures) > 1 else inside)
 
-    def write(self, path: Path) -> None:
-        """Write the page."""
-        text = (
+    def text(self) -> str:
+        """Return the page as HTML."""
+        return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{escape(self.title)}</title>\n<style>{_CSS.replace('FONT', FONT)}</style>\n"
             f"<script>{get_plotlyjs()}</script>\n</head>\n<body>\n"
             f"<h1>{escape(self.title)}</h1>\n" + "\n".join(self._parts) + "\n</body>\n</html>\n"
         )
+
+    def write(self, path: Path) -> None:
+        """Write the page."""
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(self.text(), encoding="utf-8")
         except OSError as error:
             raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 

@@ -15,7 +15,8 @@ from kvsim.report.run_page import run_page, runs_page
 from kvsim.report.search_page import search_page
 from kvsim.report.sensitivity_page import sensitivity_page
 from kvsim.report.sweep_page import sweep_page
-from kvsim.sweep.table import DESCRIPTION, TABLE, read_description, read_table
+from kvsim.sweep.place import Place, place_of
+from kvsim.sweep.table import TABLE, read_description, read_table
 
 RUN: Final = "manifest.json"
 SEARCH: Final = "trials.parquet"
@@ -58,15 +59,19 @@ def result_page(place: Path) -> Page:
     if (place / RUN).is_file():
         return run_page(RunResult.load(place))
     if (place / TABLE).is_file():
-        described = read_description(place) if (place / DESCRIPTION).is_file() else None
-        name = str(described["name"]) if described else place.resolve().name
-        return sweep_page(read_table(place), name, described)
+        return sweep_result(place_of(place))
     if (place / SEARCH).is_file():
         answer = place / SEARCH_ANSWER
         described = _json(answer) if answer.is_file() else {}
         name = str(described.get("name", place.resolve().name))
         return search_page(_parquet(place / SEARCH), name, described)
     raise ConfigError(f"{place}: no result in it; name {KNOWN}")
+
+
+def sweep_result(place: Place) -> Page:
+    """Lay out a sweep in a folder of this machine or at an address."""
+    described = read_description(place)
+    return sweep_page(read_table(place), str(described["name"]), described)
 
 
 def _file_page(path: Path) -> Page:

@@ -9,7 +9,7 @@ from kvsim.spec.profiles import Roots, list_profiles, load_profile
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.yamlfile import read_mapping
 
-__all__ = ["list_profiles", "load_profile", "load_scenario"]
+__all__ = ["list_profiles", "load_profile", "load_scenario", "scenario_beside"]
 
 
 def load_scenario(
@@ -28,3 +28,19 @@ def load_scenario(
     if changes:
         data = apply_changes(data, changes, Roots(profiles, file.parent))
     return Scenario.from_dict(data, profiles=profiles, base=file.parent, where=str(file))
+
+
+def scenario_beside(
+    scenario: str | Mapping[str, Any],
+    file: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    profiles: Path | None = None,
+) -> Scenario:
+    """Read the scenario that another file holds: a file beside it, or the mapping itself."""
+    if isinstance(scenario, str):
+        return load_scenario(file.parent / scenario, changes=changes, profiles=profiles)
+    inline = Scenario.from_dict(
+        scenario, profiles=profiles, base=file.parent, where=f"{file}: scenario"
+    )
+    return inline.replace(changes or {}, profiles=profiles)

@@ -98,7 +98,7 @@ def _locate(root: Any, loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel]
     parent: type[BaseModel] | None = None
     path: list[str] = []
     for item in loc:
-        models = _models(annotation)
+        models = models_of(annotation)
         tagged = [m for m in models if len(models) > 1 and item in _tags(m)]
         if tagged:
             annotation = tagged[0]
@@ -110,13 +110,14 @@ def _locate(root: Any, loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel]
     return ".".join(path), parent
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def models_of(annotation: Any) -> list[type[BaseModel]]:
+    """List the specs that a field may hold."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType):
-        return [model for part in get_args(annotation) for model in _models(part)]
+        return [model for part in get_args(annotation) for model in models_of(part)]
     if hasattr(annotation, "__metadata__"):
-        return _models(get_args(annotation)[0])
+        return models_of(get_args(annotation)[0])
     return []
 
 

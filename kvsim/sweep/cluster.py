@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from kvsim.errors import ConfigError
+from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.design import Point
 from kvsim.sweep.execute import DIED, Outcome, in_order, run_point
-from kvsim.sweep.store import code_fingerprint
 
 _PATIENCE = "30s"
 

@@ -1,4 +1,4 @@
-"""Which runs a sweep holds: setups x grid x zip x seeds over one base scenario.
+"""Which runs a sweep holds: setups x grid x zip x points x sample x seeds over one base scenario.
 
 Nothing here runs anything; a point that is no valid scenario is an error before the first run.
 """
@@ -13,10 +13,11 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from kvsim.errors import ConfigError
 from kvsim.spec.base import Spec
-from kvsim.spec.load import load_scenario
+from kvsim.spec.load import scenario_beside
 from kvsim.spec.problems import problem_line
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.yamlfile import read_mapping
+from kvsim.sweep.sample import SampleSpec, draw
 
 BASE_SETUP = "base"
 """The label of the only setup where a sweep names none."""
@@ -37,6 +38,10 @@ class SweepSpec(Spec):
     """Values by dotted path; every combination is run."""
     zip: dict[str, list[Any]] = Field(default_factory=dict)
     """Values by dotted path that advance together, e.g. gpu and host."""
+    points: list[dict[str, Any]] = Field(default_factory=list)
+    """Points one by one, each a mapping of the same dotted paths to values."""
+    sample: SampleSpec | None = None
+    """Points drawn from ranges; none: nothing is drawn."""
     seeds: list[int] = Field(default=[0], min_length=1)
     """The seeds of each run, or how many (0, 1, ...)."""
 
@@ -56,10 +61,45 @@ class SweepSpec(Spec):
                 raise ValueError(f"{path} has no values, so the sweep is empty; list at least one")
         if len({len(values) for values in self.zip.values()}) > 1:
             raise ValueError("the lists under zip must be equally long, for they advance together")
-        twice = sorted(self.grid.keys() & self.zip.keys())
-        if twice:
-            raise ValueError(f"{twice[0]} is in grid and in zip; keep one")
+        for number, point in enumerate(self.points, start=1):
+            other = sorted(point.keys() ^ self.points[0].keys())
+            if other:
+                raise ValueError(
+                    f"{other[0]} is in some points only (see number {number}); give every point "
+                    "the same paths"
+                )
+        homes: dict[str, str] = {}
+        for home, paths in self._paths_by_part.items():
+            for path in sorted(paths):
+                if path in homes:
+                    raise ValueError(f"{path} is in {homes[path]} and in {home}; keep one")
+                homes[path] = home
         return self
+
+    @property
+    def _paths_by_part(self) -> dict[str, set[str]]:
+        return {
+            "grid": set(self.grid),
+            "zip": set(self.zip),
+            "points": set(self.points[0]) if self.points else set(),
+            "sample": set(self.sample.ranges) if self.sample else set(),
+        }
+
+    @property
+    def paths(self) -> set[str]:
+        """Everything that takes several values."""
+        return set().union(*self._paths_by_part.values())
+
+    def rows(self) -> list[dict[str, Any]]:
+        """List what advances together: every row of zip with every point and every sample."""
+        zipped = zip(*self.zip.values(), strict=True)
+        parts: list[list[dict[str, Any]]] = [
+            [dict(zip(self.zip, row, strict=True)) for row in zipped],
+            self.points,
+            draw(self.sample) if self.sample else [],
+        ]
+        combined = product(*(part or [{}] for part in parts))
+        return [{**row, **point, **drawn} for row, point, drawn in combined]
 
 
 @dataclass(frozen=True)
@@ -93,12 +133,7 @@ def load_sweep(path: Path) -> SweepSpec:
 
 def base_scenario(spec: SweepSpec, path: Path, *, profiles: Path | None = None) -> Scenario:
     """Load the scenario that a sweep file builds on, with the changes that hold for all runs."""
-    if isinstance(spec.scenario, str):
-        return load_scenario(path.parent / spec.scenario, changes=spec.changes, profiles=profiles)
-    inline = Scenario.from_dict(
-        spec.scenario, profiles=profiles, base=path.parent, where=f"{path}: scenario"
-    )
-    return inline.replace(spec.changes, profiles=profiles)
+    return scenario_beside(spec.scenario, path, changes=spec.changes, profiles=profiles)
 
 
 def expand(
@@ -106,15 +141,15 @@ def expand(
     *,
     setups: Mapping[str, Mapping[str, Any]] | None = None,
     grid: Mapping[str, Sequence[Any]] | None = None,
-    zipped: Mapping[str, Sequence[Any]] | None = None,
+    rows: Sequence[Mapping[str, Any]] = ({},),
     seeds: Sequence[int] = (0,),
     profiles: Path | None = None,
 ) -> list[Point]:
-    """List the runs, setups outermost and seeds innermost, each as a whole scenario."""
-    setups, grid, zipped = setups or {BASE_SETUP: {}}, grid or {}, zipped or {}
-    rows = [dict(zip(zipped, row, strict=True)) for row in zip(*zipped.values(), strict=True)] or [
-        {}
-    ]
+    """List the runs, setups outermost and seeds innermost, each as a whole scenario.
+
+    Every combination of the grid is run with every one of the rows (`SweepSpec.rows`).
+    """
+    setups, grid = setups or {BASE_SETUP: {}}, grid or {}
     points = []
     for setup, changes in setups.items():
         for combination, row in product(product(*grid.values()), rows):

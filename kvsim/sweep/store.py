@@ -4,27 +4,12 @@ A stored run is taken up again only by the code that made it: its file holds a f
 module that can move a result.
 """
 
-import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.place import Place, place_of
-
-_NO_RESULT = ("cli", "report", "sweep", "calibration", "plan", "app")
-
-
-@cache
-def code_fingerprint() -> str:
-    """Name the code that makes results, so that no table mixes two versions of it."""
-    package = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        inside = path.relative_to(package)
-        if inside.parts[0] not in _NO_RESULT:
-            digest.update(inside.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:16]
 
 
 class RunStore:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvsim.errors import ConfigError
+from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.design import Point
 from kvsim.sweep.place import Place, place_of
-from kvsim.sweep.store import code_fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,17 +56,31 @@ def write_description(described: Mapping[str, Any], place: Place | Path) -> None
     place.write(DESCRIPTION, f"{text}\n".encode())
 
 
-def read_description(folder: Path) -> dict[str, Any]:
+def read_description(place: Place | Path) -> dict[str, Any]:
     """Read what a finished sweep swept."""
-    described: dict[str, Any] = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    described: dict[str, Any] = json.loads(_read(place, DESCRIPTION))
     return described
 
 
-def read_table(folder: Path) -> "pd.DataFrame":
+def read_table(place: Place | Path) -> "pd.DataFrame":
     """Read the table of a finished sweep."""
     import pandas as pd
 
-    return pd.read_parquet(folder / TABLE)
+    return pd.read_parquet(io.BytesIO(_read(place, TABLE)))
+
+
+def has_table(place: Place | Path) -> bool:
+    """Tell whether a sweep has left its table there."""
+    place = place_of(place) if isinstance(place, Path) else place
+    return place.read(TABLE) is not None
+
+
+def _read(place: Place | Path, name: str) -> bytes:
+    place = place_of(place) if isinstance(place, Path) else place
+    content = place.read(name)
+    if content is None:
+        raise ConfigError(f"{place}: no {name}; run kvsim sweep FILE --out {place} first")
+    return content
 
 
 def _cell(value: object) -> object:

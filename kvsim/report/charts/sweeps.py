@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from kvsim.plan.pareto import Direction, pareto_front
 from kvsim.report import style
-from kvsim.report.charts.metrics import Metric, metric_of, path_title
+from kvsim.report.charts.metrics import metric_of, path_title
 from kvsim.report.sweep_table import median_over_seeds
 
 HOLLOW: Final = "hollow: arrivals outrun the service"
@@ -158,25 +159,6 @@ def _line(setup: str, position: int, stable: "pd.Series[bool]") -> dict[str, Any
     }
 
 
-def on_frontier(table: pd.DataFrame, x: Metric, y: Metric) -> "pd.Series[bool]":
-    """Tell which rows no other row beats in x without losing in y (ties: all stay)."""
-    points = np.column_stack(
-        [
-            table[axis.column].to_numpy(dtype=float) * (1 if axis.lower_is_better else -1)
-            for axis in (x, y)
-        ]
-    )
-    known = ~np.isnan(points).any(axis=1)
-    best = [
-        bool(ok)
-        and not bool(
-            ((points[known] <= point).all(axis=1) & (points[known] < point).any(axis=1)).any()
-        )
-        for ok, point in zip(known, points, strict=True)
-    ]
-    return pd.Series(best, index=table.index, dtype=bool)
-
-
 def pareto(
     table: pd.DataFrame, *, x: str, y: str, colour: str | None = None, name: str | None = None
 ) -> go.Figure:
@@ -188,7 +170,10 @@ def pareto(
     over, up = metric_of(x), metric_of(y)
     allowed = _flags(table, "feasible", default=True)
     good, bad = table[allowed], table[~allowed]
-    best = good[on_frontier(good, over, up)].sort_values([x, y])
+    ways: dict[str, Direction] = {
+        metric.column: "min" if metric.lower_is_better else "max" for metric in (over, up)
+    }
+    best = good[pareto_front(good, ways)].sort_values([x, y])
     figure = go.Figure()
     if not bad.empty:
         figure.add_scatter(

@@ -140,6 +140,9 @@ def test_tokens_add_up_to_the_hourly_cost(result: RunResult, scenario: Scenario)
     inputs = cost.usd_per_million_input_tokens * prompt
     inputs += cost.usd_per_million_output_tokens * output
     assert inputs / 1e6 / hours == pytest.approx(cost.usd_per_hour)
+    assert cost.usd_per_million_tokens is not None
+    everything = cost.usd_per_million_tokens * (prompt + output)
+    assert everything / 1e6 / hours == pytest.approx(cost.usd_per_hour)
     assert cost.to_dict()["usd_per_hour"] == cost.usd_per_hour
 
 

@@ -10,19 +10,9 @@ from hypothesis import strategies as st
 
 from kvsim.report import style
 from kvsim.report.charts import sweeps
-from kvsim.report.charts.metrics import METRICS, metric_of
+from kvsim.report.charts.metrics import metric_of
 
 MakeFrame = Callable[..., pd.DataFrame]
-numbers = st.integers(0, 6).map(float)
-
-
-@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=12))
-def test_the_frontier_is_what_nothing_beats(points: list[tuple[float, float]]) -> None:
-    table = pd.DataFrame(points, columns=["ttft_s_p99", "tokens_per_s_per_gpu"])
-    found = sweeps.on_frontier(table, METRICS["ttft_s_p99"], METRICS["tokens_per_s_per_gpu"])
-    for (wait, speed), best in zip(points, found, strict=True):
-        beaten = any(w <= wait and s >= speed and (w < wait or s > speed) for w, s in points)
-        assert best != beaten
 
 
 def test_excluded_designs_are_crosses_off_the_frontier() -> None:

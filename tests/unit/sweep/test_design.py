@@ -23,7 +23,10 @@ def test_rows_are_setups_times_grid_times_zip_times_seeds(base: Scenario) -> Non
         base,
         setups={"a": {"instances": 1}, "b": {"instances": 2}},
         grid={"workload.qps": [1, 2], "router": ["random"]},
-        zipped={"gpu": ["a100-40gb", "l40s"], "host": ["epyc-pcie4", "xeon-pcie5"]},
+        rows=[
+            {"gpu": "a100-40gb", "host": "epyc-pcie4"},
+            {"gpu": "l40s", "host": "xeon-pcie5"},
+        ],
         seeds=[0, 7],
     )
     assert len(points) == 2 * 2 * 2 * 2
