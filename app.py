@@ -11,7 +11,7 @@ import streamlit as st
 from kvsim import Scenario, load_scenario, simulate
 from kvsim.calibration.confidence import confidence, confidence_line, measured_basis
 from kvsim.errors import KvsimError
-from kvsim.report import run_figures
+from kvsim.report.charts import requests, tokens
 from kvsim.report.style import setup_name
 from kvsim.report.text import milliseconds, number, percent
 from kvsim.spec.offload import CpuTierSpec
@@ -113,14 +113,12 @@ def main() -> None:
         return
     headline(summary, wall_s)
     st.caption(f"How far to trust it: {trust}")
-    st.plotly_chart(run_figures.tokens_bar(summary), width="stretch", config=PLAIN)
+    st.plotly_chart(tokens.tokens_by_source({preset: summary}), width="stretch", config=PLAIN)
     left, right = st.columns(2)
-    left.plotly_chart(run_figures.ttft_over_time(frames["requests"]), width="stretch", config=PLAIN)
-    right.plotly_chart(
-        run_figures.ttft_distribution(frames["requests"]), width="stretch", config=PLAIN
-    )
+    left.plotly_chart(requests.ttft_over_time(frames["requests"]), width="stretch", config=PLAIN)
+    right.plotly_chart(requests.ttft_cdf_by_tier(frames["requests"]), width="stretch", config=PLAIN)
     left.plotly_chart(
-        run_figures.sessions_over_time(frames["sessions"]), width="stretch", config=PLAIN
+        requests.sessions_over_time(frames["sessions"]), width="stretch", config=PLAIN
     )
     right.subheader("Tiers")
     right.dataframe(frames["tiers"], hide_index=True)

@@ -22,6 +22,7 @@ from kvsim.cli.replay import replay
 from kvsim.cli.report import report
 from kvsim.cli.run import run
 from kvsim.cli.search import search
+from kvsim.cli.sensitivity import sensitivity
 from kvsim.cli.size import size
 from kvsim.cli.sweep import sweep
 from kvsim.cli.trace import app as trace_app
@@ -49,6 +50,7 @@ for command in (
     recommend,
     deploy,
     explain,
+    sensitivity,
     validate,
 ):
     app.command()(command)

@@ -1,11 +1,12 @@
-"""`kvsim report`: the table of a sweep as one HTML page that works offline."""
+"""`kvsim report`: any result as one HTML page that works offline."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import existing_folder
+from kvsim.cli.size import check_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,41 +20,66 @@ PAGE = "report.html"
 
 def report(
     results: Annotated[
-        str, typer.Argument(metavar="DIR|URL", help="Where a sweep has written: a folder, s3://...")
+        list[str],
+        typer.Argument(
+            metavar="DIR|FILE|URL...",
+            help="A saved run, sweep (also s3://...) or search, a --json file of size, breakeven "
+            "or sensitivity; or several runs to lay side by side.",
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FILE", help="The page (else report.html there)."),
     ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option("--png", metavar="FOLDER", help="Write each chart as a PNG file, too."),
+    ] = None,
 ) -> int:
-    """Write a sweep's charts and tables as one HTML page.
+    """Write any result as one HTML page that works offline: verdict, charts, tables, sources.
 
-    Examples: kvsim report results/storagegrid
+    Examples: kvsim report results/storagegrid --png charts
+
+    kvsim report runs/cpu runs/s3 --out compared.html
 
     kvsim report s3://bucket/storagegrid --out report.html
     """
-    from kvsim.report.storagegrid import is_storagegrid
-    from kvsim.sweep.place import place_of, writable_place
-    from kvsim.sweep.table import read_description, read_table
+    check_html(out, option="--out")
+    if png is not None:
+        from kvsim.report.png import check_png
 
-    if "://" not in results:
-        existing_folder(Path(results), "the sweep's results")
-    place = place_of(results)
-    frame = read_table(place)
-    if is_storagegrid(frame):
-        page = _storagegrid(results, frame)
-    else:
-        from kvsim.report.sweep_page import sweep_page
-
-        page = sweep_page(frame, str(read_description(place)["name"]))
+        check_png()
+    page = _page(results)
     if out is not None:
         page.write(out)
-    elif "://" in results:
-        writable_place(results, option="report").write(PAGE, page.text().encode())
+    elif "://" in results[0]:
+        from kvsim.sweep.place import writable_place
+
+        writable_place(results[0], option="report").write(PAGE, page.text().encode())
     else:
-        page.write(Path(results) / PAGE)
-    typer.echo(f"report: {out or f'{results}/{PAGE}'}")
+        place = Path(results[0])
+        page.write((place if place.is_dir() else place.parent) / PAGE)
+    typer.echo(f"report: {out or f'{results[0]}/{PAGE}'}")
+    if png is not None:
+        from kvsim.report.png import write_pngs
+
+        paths = write_pngs(page.figures, png)
+        typer.echo(f"charts: {len(paths)} PNG files in {png}")
     return 0
+
+
+def _page(results: Sequence[str]) -> "Page":
+    """Lay out the page: the experiment's own for its sweep, else that of whatever it is."""
+    from kvsim.report.results import results_page, sweep_result
+    from kvsim.report.storagegrid import is_storagegrid
+    from kvsim.sweep.place import place_of
+    from kvsim.sweep.table import has_table, read_table
+
+    first = place_of(results[0])
+    if len(results) > 1 or not ("://" in results[0] or has_table(first)):
+        return results_page([Path(each) for each in results])
+    frame = read_table(first)
+    return _storagegrid(results[0], frame) if is_storagegrid(frame) else sweep_result(first)
 
 
 def _storagegrid(results: str, frame: "pd.DataFrame") -> "Page":

@@ -110,14 +110,14 @@ def size(
     return 0 if plan.reached else SLO_FAILED
 
 
-def check_html(path: Path | None) -> None:
+def check_html(path: Path | None, *, option: str = "--html") -> None:
     """Prove that the page can be written, before any work is done."""
     if path is None:
         return
     if path.is_dir():
-        raise ConfigError(f"--html {path}: is a folder; name a file, e.g. {path / 'page.html'}")
+        raise ConfigError(f"{option} {path}: is a folder; name a file, e.g. {path / 'page.html'}")
     if not path.resolve().parent.is_dir():
-        raise ConfigError(f"--html {path}: its folder does not exist; make it or name another")
+        raise ConfigError(f"{option} {path}: its folder does not exist; make it or name another")
 
 
 def _tiers(scenario: "Scenario", given: list[str] | None) -> "list[TierName] | None":

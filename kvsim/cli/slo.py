@@ -66,6 +66,7 @@ def gate(report: "SloReport | None") -> int:
 def slo_table(report: "SloReport") -> "Table":
     """Tabulate each limit and what came of it."""
     from kvsim.cli.tables import plain_table
+    from kvsim.report.run_words import promise_rows
 
     state = "[green]kept[/]" if report.passed else "[red]broken[/]"
     table = plain_table(
@@ -75,15 +76,6 @@ def slo_table(report: "SloReport") -> "Table":
     for column in ("limit", "promised", "is"):
         table.add_column(column, justify="left" if column == "limit" else "right")
     table.add_column("")
-    for outcome in report.outcomes:
-        target = outcome.target
-        unit = "/s" if target.stat == "rate" else "s"
-        promised = f"{target.relation} {target.limit:.4g} {unit}"
-        value = f"{outcome.value:.4g} {unit}"
-        if target.stat == "each":
-            promised += f" for {report.required:.1%}"
-            value = f"for {outcome.value:.1%}"
-        table.add_row(
-            target.label, promised, value, "[green]ok[/]" if outcome.passed else "[red]broken[/]"
-        )
+    for label, promised, value, passed in promise_rows(report):
+        table.add_row(label, promised, value, "[green]ok[/]" if passed else "[red]broken[/]")
     return table

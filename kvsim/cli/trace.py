@@ -60,15 +60,24 @@ def info(
     model: Annotated[
         str | None, typer.Option("--model", help="Show sizes as bytes of this model's KV cache.")
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page: reuse, working set, ages."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Describe a trace: counts, lengths, gaps, reuse, working set, ideal hit rate."""
+    """Describe a trace: counts, lengths, gaps, reuse, working set, ideal hit rate.
+
+    Example: kvsim trace info conversation.jsonl --model qwen3-8b --html trace.html
+    """
+    from kvsim.cli.size import check_html
     from kvsim.cli.trace_tables import print_info
     from kvsim.spec.load import load_profile
     from kvsim.spec.model import ModelSpec
     from kvsim.workload.trace_stats import measure_reuse
     from kvsim.workload.trace_summary import summarise_trace
 
+    check_html(html)
     kv_bytes = None
     if model is not None:
         profile = load_profile("models", model)
@@ -78,10 +87,16 @@ def info(
     with progress_bar("measuring reuse") as report:
         reuse = measure_reuse(trace, progress=report)
     summary = summarise_trace(trace, reuse)
+    if html is not None:
+        from kvsim.report.trace_page import trace_page
+
+        trace_page(trace, reuse, summary, kv_bytes_per_token=kv_bytes).write(html)
     if as_json:
         print_json(summary)
     else:
         print_info(summary, kv_bytes)
+        if html is not None:
+            typer.echo(f"page: {html}")
     return 0
 
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.columns import TOKEN_SUMS
@@ -32,6 +30,7 @@ from kvsim.metrics.tables import (
     write_table,
 )
 from kvsim.spec.scenario import Scenario
+from kvsim.spec.yamlfile import read_mapping, yaml_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -189,9 +188,7 @@ class RunResult(Frames):
         for name in FIELDS:
             if name not in but:
                 write_table(self._tables[name], folder / f"{name}.parquet")
-        yaml = _yaml()
-        with (folder / "scenario.yaml").open("w", encoding="utf-8") as file:
-            yaml.dump(self.scenario.to_dict(), file)
+        (folder / "scenario.yaml").write_text(yaml_text(self.scenario.to_dict()), "utf-8")
         _write_json(self._summary, folder / "summary.json")
         _write_json(asdict(self.manifest), folder / "manifest.json")
 
@@ -209,8 +206,8 @@ class RunResult(Frames):
         try:
             manifest = Manifest(**json.loads((folder / "manifest.json").read_text("utf-8")))
             summary = json.loads((folder / "summary.json").read_text("utf-8"))
-            content = _yaml().load(path.read_text("utf-8"))
-        except (OSError, ValueError, TypeError, YAMLError) as error:
+            content = read_mapping(path)
+        except (OSError, ValueError, TypeError, ConfigError) as error:
             raise ConfigError(
                 f"{folder}: the saved run is damaged ({error}); run the scenario again"
             ) from error
@@ -225,13 +222,6 @@ def load_remote_keys(folder: Path) -> list[tuple[int, int]]:
 
 def _write_json(content: Mapping[str, Any], path: Path) -> None:
     path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", "utf-8")
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.representer.sort_base_mapping_type_on_output = False
-    return yaml
 
 
 def _version() -> str:

@@ -82,8 +82,8 @@ def demands(result: RunResult) -> list[Demand]:
         for direction in ("read", "write"):
             rows = transfers[(transfers["tier"] == tier) & (transfers["direction"] == direction)]
             if not rows.empty:
-                limit = _limit(result.scenario, tier, direction)
-                scale = _ranks_a_row(result.scenario, tier)
+                limit = limit_bytes_per_s(result.scenario, tier, direction)
+                scale = ranks_a_row(result.scenario, tier)
                 span = (start_s, end_s)
                 found.append(_demand(rows, tier, direction, span=span, limit=limit, scale=scale))
     return found
@@ -94,7 +94,7 @@ def writes(result: RunResult, tier: str, unique_bytes: int) -> Writes:
     transfers = result.transfers
     start_s, end_s = result.manifest.start_s, result.manifest.end_s
     rows = transfers[(transfers["tier"] == tier) & (transfers["direction"] == "write")]
-    written = int(rows["n_bytes"].sum()) * _ranks_a_row(result.scenario, tier)
+    written = int(rows["n_bytes"].sum()) * ranks_a_row(result.scenario, tier)
     span_s = end_s - start_s
     per_day = written / span_s * SECONDS_PER_DAY if span_s > 0 else 0.0
     return Writes(tier, written, unique_bytes, per_day)
@@ -136,7 +136,12 @@ def _demand(
 
 
 def window_rates(
-    begun_s: Floats, ended_s: Floats, amounts: Floats, start_s: float, end_s: float
+    begun_s: Floats,
+    ended_s: Floats,
+    amounts: Floats,
+    start_s: float,
+    end_s: float,
+    window_s: float = WINDOW_S,
 ) -> Floats:
     """Spread each amount evenly over its time and return the mean rate of each window.
 
@@ -148,13 +153,14 @@ def window_rates(
     order = np.argsort(instants, kind="stable")
     instants, rates = instants[order], np.cumsum(slopes[order])
     moved = np.concatenate(([0.0], np.cumsum(rates[:-1] * np.diff(instants))))
-    windows = max(1, int(np.ceil((end_s - start_s) / WINDOW_S - 1e-9)))
-    edges = start_s + WINDOW_S * np.arange(windows + 1)
+    windows = max(1, int(np.ceil((end_s - start_s) / window_s - 1e-9)))
+    edges = start_s + window_s * np.arange(windows + 1)
     in_windows: Floats = np.diff(np.interp(edges, instants, moved))
-    return np.maximum(in_windows, 0.0) / WINDOW_S
+    return np.maximum(in_windows, 0.0) / window_s
 
 
-def _limit(scenario: Scenario, tier: str, direction: str) -> float | None:
+def limit_bytes_per_s(scenario: Scenario, tier: str, direction: str) -> float | None:
+    """Return what a tier can move in a direction at most, all instances together."""
     if tier == "cpu":
         copy = scenario.host.load if direction == "read" else scenario.host.store
         return copy.bandwidth * scenario.instances * scenario.engine.tensor_parallel_size
@@ -165,6 +171,6 @@ def _limit(scenario: Scenario, tier: str, direction: str) -> float | None:
     return way.bandwidth
 
 
-def _ranks_a_row(scenario: Scenario, tier: str) -> int:
+def ranks_a_row(scenario: Scenario, tier: str) -> int:
     """Return how many ranks one transfer row stands for: rows of the CPU tier hold one rank's."""
     return scenario.engine.tensor_parallel_size if tier == "cpu" else 1

@@ -12,9 +12,9 @@ from typing import Final, Literal
 import pandas as pd
 
 from kvsim.report.checks import collapse_context
-from kvsim.report.figures import median_over_seeds
 from kvsim.report.storagegrid import CONTEXT, SimulatedFigure, compare_figures
 from kvsim.report.style import setup_name
+from kvsim.report.sweep_table import median_over_seeds
 
 Verdict = Literal["consistent with", "outside", "cannot be"]
 CHAOTIC: Final = ("s3", "cpu", "decode_tokens_per_s_mean")

@@ -10,8 +10,8 @@ from typing import Final
 
 import pandas as pd
 
-from kvsim.report.figures import by_context, median_over_seeds
 from kvsim.report.storagegrid import CONTEXT, compare_figures, gains
+from kvsim.report.sweep_table import by_context, median_over_seeds
 from kvsim.report.text import short, signed
 
 ORDER: Final = ("gpu", "cpu", "s3", "pnfs")

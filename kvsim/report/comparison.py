@@ -137,7 +137,7 @@ def distribution(name: str, found: Distribution) -> go.Figure:
     style.layout(figure, title=title, x=axis, y="% of requests")
     figure.update_layout(hovermode="closest")
     if log:
-        figure.update_xaxes(type="log", minor={"showgrid": False})
+        style.log_axis(figure, "x", np.concatenate([found.measured, found.simulated]))
     figure.update_yaxes(range=[0, 100])
     return figure
 

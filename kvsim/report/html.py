@@ -1,6 +1,7 @@
 """Write one HTML file that needs no network: style, tables, and plotly.js once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -22,10 +23,12 @@ _CSS = """
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1280px; padding: 24px 20px 64px; background: var(--page);
   color: var(--text); font: 16px/1.55 FONT; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .3rem; overflow-wrap: anywhere; }
+ h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem; }
 p { max-width: 78ch; } .soft { color: var(--soft); }
 .lead { font-size: 1.1rem; border-left: 4px solid #009E73; padding: .2rem 0 .2rem 1rem; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 16px; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 16px;
+  margin-bottom: 16px; }
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   min-width: 0; overflow: hidden; margin-bottom: 16px; }
 .charts .chart { margin-bottom: 0; }
@@ -37,10 +40,13 @@ th, td { text-align: left; padding: .42rem .7rem; border-bottom: 1px solid var(-
 th { font-weight: 600; } td.num, th.num { text-align: right; font-variant-numeric: tabular-nums;
   white-space: nowrap; }
 th.num { white-space: normal; }
-.good, .bad, .open { white-space: nowrap; }
+.good, .bad, .open, .date { white-space: nowrap; }
 .good { color: var(--good); font-weight: 600; } .bad { color: var(--bad); font-weight: 600; }
 .open { color: var(--open); } a { color: inherit; }
-.infolayer text, .cartesianlayer text { fill: var(--text) !important; }
+details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; padding: .3rem 0; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; overflow: auto;
+  padding: .8rem 1rem; font-size: .85rem; max-height: 70vh; }
+.main-svg text[style*="rgb(107, 114, 128)"] { fill: var(--text) !important; }
 .gridlayer path { stroke: var(--grid) !important; }
 """
 
@@ -51,7 +57,7 @@ class Cell:
 
     text: str
     look: str = ""
-    """Classes of the page: num, good, bad, open."""
+    """Classes of the page: num, good, bad, open, date."""
     link: str | None = None
 
 
@@ -60,8 +66,9 @@ class Page:
     """A page under construction, top to bottom."""
 
     title: str
+    figures: list[go.Figure] = field(default_factory=list)
+    """The charts so far, in their order."""
     _parts: list[str] = field(default_factory=list)
-    _charts: int = 0
 
     def heading(self, text: str) -> None:
         """Start a section."""
@@ -82,6 +89,17 @@ class Page:
             f'<div class="scroll"><table>{about}<thead><tr>{head}</tr></thead>\n'
             f"<tbody>{body}</tbody></table></div>"
         )
+
+    def verbatim(self, text: str) -> None:
+        """Add a text whose lines and spaces stay as they are, such as a file."""
+        self._parts.append(f"<pre>{escape(text)}</pre>")
+
+    @contextmanager
+    def folded(self, summary: str) -> Iterator[None]:
+        """Fold what is added meanwhile away under a line that opens it."""
+        self._parts.append(f"<details><summary>{escape(summary)}</summary>")
+        yield
+        self._parts.append("</details>")
 
     def charts(self, *figures: go.Figure) -> None:
         """Add charts side by side, one under the other where the page is narrow."""
@@ -106,12 +124,12 @@ class Page:
             raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
 
     def _chart(self, figure: go.Figure) -> str:
-        self._charts += 1
+        self.figures.append(figure)
         drawn: str = to_html(
             figure,
             full_html=False,
             include_plotlyjs=False,
-            div_id=f"chart-{self._charts}",
+            div_id=f"chart-{len(self.figures)}",
             config={"displayModeBar": False, "responsive": True},
         )
         return f'<div class="chart">{drawn}</div>'

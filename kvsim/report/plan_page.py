@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from kvsim.report import plan
+from kvsim.report.charts import capacity
 from kvsim.report.html import Cell, Page
 from kvsim.report.text import percent
 from kvsim.units import format_bytes, format_rate, format_seconds
@@ -63,13 +64,20 @@ def size_figure(data: Plain) -> go.Figure | None:
     if not data["curve"]:
         return None
     cpu = next(tier for tier in data["tiers"] if tier["tier"] == "cpu")
-    return plan.hit_rate_curve(
+    return capacity.hit_rate_by_capacity(
         pd.DataFrame(data["curve"]),
         pd.DataFrame(cpu["points"]),
         ceiling_rate=data["ceiling_rate"],
         knee_bytes=data["knee_bytes"],
         chosen_bytes=cpu["capacity_bytes"],
     )
+
+
+def _more_memory(curve: pd.DataFrame) -> go.Figure:
+    """Draw what a step of memory saves that is small beside the largest size, but no fraction."""
+    most = float(curve["capacity_bytes"].max())
+    step = min(capacity.TB, 10.0 ** (math.floor(math.log10(max(most, 1e10))) - 1))
+    return capacity.marginal_saving(curve, rate="lru_rate", more_bytes=step)
 
 
 def size_page(data: Plain) -> Page:
@@ -81,9 +89,9 @@ def size_page(data: Plain) -> Page:
         page.paragraph(f"Note: {note}.")
     figure = size_figure(data)
     if figure is not None:
-        page.charts(figure)
+        page.charts(figure, _more_memory(pd.DataFrame(data["curve"])))
     _demand_tables(page, data)
-    _cost_tables(page, data)
+    cost_tables(page, data["cost"], data["prices"])
     for tier in data["tiers"]:
         if tier["points"]:
             _points_table(page, tier)
@@ -94,6 +102,18 @@ def _demand_tables(page: Page, data: Plain) -> None:
     if not data["demands"]:
         return
     page.heading("What the tiers have to move")
+    demand_table(page, data["demands"])
+    for each in data["writes"]:
+        amplification = each["amplification"]
+        twice = "-" if amplification is None else f"{amplification:.2f}"
+        page.paragraph(
+            f"The store is written {format_bytes(each['bytes_per_day'])} a day at this load; write "
+            f"amplification (bytes written / bytes that were new) is {twice}."
+        )
+
+
+def demand_table(page: Page, demands: Sequence[Plain]) -> None:
+    """Tabulate what each tier moves (`Demand.to_dict`)."""
     page.table(
         ["tier", *(_num(h) for h in ("mean", "p95", "p99", "most in 1 s", "limit", "objects/s"))],
         [
@@ -106,21 +126,14 @@ def _demand_tables(page: Page, data: Plain) -> None:
                 _num(_or_dash(d["limit_bytes_per_s"], format_rate)),
                 _num(f"{d['mean_objects_per_s']:,.1f} (most {d['peak_objects_per_s']:,.0f})"),
             ]
-            for d in data["demands"]
+            for d in demands
         ],
         caption="all instances together; rates are means over windows of one second",
     )
-    for each in data["writes"]:
-        amplification = each["amplification"]
-        twice = "-" if amplification is None else f"{amplification:.2f}"
-        page.paragraph(
-            f"The store is written {format_bytes(each['bytes_per_day'])} a day at this load; write "
-            f"amplification (bytes written / bytes that were new) is {twice}."
-        )
 
 
-def _cost_tables(page: Page, data: Plain) -> None:
-    cost, prices = data["cost"], data["prices"]
+def cost_tables(page: Page, cost: Plain, prices: Plain) -> None:
+    """Tabulate the cost of a run by component and by token (`Cost.to_dict`, dumped `Prices`)."""
     page.heading("Cost")
     rows: list[Sequence[Cell | str]] = [
         [name, _num(f"{cost[key]:,.4f}"), _source(prices, key)] for key, name in COST_NAMES.items()
@@ -169,7 +182,7 @@ def breakeven_page(data: Plain) -> Page:
         page.paragraph(first, "lead")
         page.paragraph(" ".join(rest))
     points = curve_frame(data)
-    page.charts(plan.breakeven_curves(points), plan.waterfall(points, _middle(points)))
+    page.charts(capacity.breakeven_curves(points), capacity.waterfall(points, _middle(points)))
     page.charts(*breakeven_maps(data))
     page.heading("What would move the break-even")
     page.table(
@@ -192,7 +205,7 @@ def curve_frame(data: Plain) -> pd.DataFrame:
 def breakeven_maps(data: Plain) -> list[go.Figure]:
     """Draw one map a tier."""
     return [
-        plan.breakeven_map(
+        capacity.breakeven_map(
             tier["map"]["gains"],
             contexts=tier["map"]["contexts"],
             rates=tier["map"]["rates"],

@@ -1,21 +1,23 @@
 """The report of the StorageGRID experiment: tables of a sweep in, a page out."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
-from kvsim.report import figures, words
+from kvsim.report import words
 from kvsim.report.candidates import ROUTER_NAMES, Candidate, judge_candidates
+from kvsim.report.charts import sweeps, tokens
 from kvsim.report.checks import Check, negative_controls, qualitative_checks
 from kvsim.report.confidence_section import sweep_confidence
 from kvsim.report.html import Cell, Page
+from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.storagegrid import (
     CONTEXT,
     SimulatedFigure,
     compare_figures,
 )
 from kvsim.report.style import setup_name
+from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.text import signed
 from kvsim.report.what_if import what_if_rows
 from kvsim.spec.scenario import Scenario
@@ -47,7 +49,10 @@ def storagegrid_page(
     page.paragraph(words.headline(frame))
     page.paragraph(_configuration(base, seeds), "soft")
     page.charts(
-        *(figures.lines(frame, metric, x=CONTEXT, x_title=X_TITLE) for metric in figures.MAIN)
+        *(
+            sweeps.metric_by_context(frame, metric, x=CONTEXT, x_title=X_TITLE)
+            for metric in sweeps.MAIN
+        )
     )
     page.heading("The eight published figures")
     _figures_table(page, compared, seeds)
@@ -59,8 +64,8 @@ def storagegrid_page(
         instances=base.instances,
     ):
         page.paragraph(paragraph)
-    page.charts(figures.token_sources(frame, x=CONTEXT, x_title=X_TITLE))
-    page.charts(figures.live_sessions(frame, x=CONTEXT, x_title=X_TITLE))
+    page.charts(tokens.token_sources(frame, x=CONTEXT, x_title=X_TITLE))
+    page.charts(sweeps.live_sessions(frame, x=CONTEXT, x_title=X_TITLE))
     if what_if is not None:
         page.heading("What takes the advantage away")
         _what_if_table(page, what_if, frame)
@@ -72,7 +77,8 @@ def storagegrid_page(
     page.heading("All runs")
     _runs_table(page, frame)
     page.heading("Where the numbers come from")
-    _sources_table(page, base)
+    sources_table(page, base)
+    scenario_text(page, base)
     return page
 
 
@@ -168,7 +174,7 @@ def _candidate_row(candidate: Candidate) -> list[Cell]:
 
 
 def _what_if_table(page: Page, frame: pd.DataFrame, main: pd.DataFrame) -> None:
-    healthy = figures.median_over_seeds(main, CONTEXT)["finished_per_s"].max()
+    healthy = median_over_seeds(main, CONTEXT)["finished_per_s"].max()
     page.table(
         [
             "context",
@@ -188,7 +194,7 @@ def _what_if_table(page: Page, frame: pd.DataFrame, main: pd.DataFrame) -> None:
 
 
 def _runs_table(page: Page, frame: pd.DataFrame) -> None:
-    medians = figures.median_over_seeds(frame, CONTEXT)
+    medians = median_over_seeds(frame, CONTEXT)
     page.table(
         [
             "set-up",
@@ -214,20 +220,6 @@ def _runs_table(page: Page, frame: pd.DataFrame) -> None:
             for row in medians.to_dict("records")
         ],
     )
-
-
-def _sources_table(page: Page, base: Scenario) -> None:
-    rows: list[list[Cell | str]] = []
-    profiles: dict[str, Any] = {"model": base.model, "GPU": base.gpu, "host": base.host}
-    if base.offload.remote is not None:
-        profiles["storage"] = base.offload.remote.profile
-    for kind, profile in profiles.items():
-        for prefix, source in profile.sources.items():
-            covered = "everything else" if prefix == "*" else prefix
-            rows.append(
-                [kind, profile.name, covered, source.kind, Cell(source.how, link=source.address)]
-            )
-    page.table(["profile", "name", "numbers", "source", "how"], rows)
 
 
 def _configuration(base: Scenario, seeds: int) -> str:

@@ -4,9 +4,13 @@ Okabe-Ito colours, which colour-blind readers can tell apart. A tier has one col
 set-up has the colour of the tier that it adds, and a marker of its own for prints in grey.
 """
 
-from typing import Final
+import math
+import textwrap
+from typing import Any, Final
 
+import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike
 
 HBM: Final = "#0072B2"
 CPU: Final = "#E69F00"
@@ -27,6 +31,8 @@ _MORE_COLOURS: Final = ("#56B4E9", AGAIN, "#7F7F7F", HBM, CPU, OBJECT_STORE, FIL
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 TEXT: Final = "#6B7280"
+_TITLE_PX: Final = {False: 14, True: 28}
+"""Space above a title without and with a subtitle, which moves it up."""
 GRID: Final = "rgba(128, 128, 128, 0.25)"
 
 
@@ -46,8 +52,8 @@ def setup_colour(setup: str, position: int) -> str:
 
 
 def setup_symbol(position: int) -> str:
-    """Return the marker of a set-up."""
-    return _SYMBOLS[position % len(_SYMBOLS)]
+    """Return the marker of a set-up; where colours come round again, markers do not."""
+    return _SYMBOLS[(position + position // len(_MORE_COLOURS)) % len(_SYMBOLS)]
 
 
 def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) -> go.Figure:
@@ -57,10 +63,10 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
         title={
             "text": title,
             "x": 0,
-            "y": 0.945,
+            "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"l": 12},
+            "pad": {"l": 12, "t": _TITLE_PX["<br>" in title]},
             "font": {"size": 16},
         },
         font={"family": FONT, "color": TEXT, "size": 13},
@@ -85,3 +91,71 @@ def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) 
     figure.update_xaxes(title_text=x)
     figure.update_yaxes(title_text=y, row=None, col=None)
     return figure
+
+
+def titled(title: str, subtitle: str = "") -> str:
+    """Put a smaller second line under a title."""
+    return f"{title}<br><sup>{subtitle}</sup>" if subtitle else title
+
+
+def retitle(figure: go.Figure, title: str, subtitle: str) -> go.Figure:
+    """Give a finished figure another title and subtitle."""
+    return figure.update_layout(title_text=titled(title, subtitle), title_pad_t=_TITLE_PX[True])
+
+
+def tick(value: float) -> str:
+    """Write a number as short as an axis needs it: 0.05, 20, 64k, 1.5M."""
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.6g}"
+
+
+def wrapped(text: str, width: int = 30) -> str:
+    """Break a long axis title into lines that fit narrow charts."""
+    return "<br>".join(textwrap.wrap(text, width))
+
+
+def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
+    """Choose round numbers of a log axis, fewer the wider it is, so that they stay apart."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
+        ticks = [step * 10.0**n for n in range(first, last + 1) for step in steps]
+        inside = [value for value in ticks if low * 0.999 <= value <= high * 1.001]
+        if len(inside) <= most:
+            return inside
+    every = -(-len(inside) // most)
+    return inside[::every]
+
+
+def log_axis(figure: go.Figure, axis: str, values: ArrayLike) -> None:
+    """Make an axis ("x" or "y") logarithmic, its ticks fit for the values and for narrow charts."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known) & (known > 0)]
+    settings: dict[str, Any] = {"type": "log", "minor": {"showgrid": False}}
+    if known.size:
+        low, high = float(known.min()), float(known.max())
+        if high < 1.5 * low:
+            low, high = low / 1.25, high * 1.25
+        ticks = log_ticks(low, high)
+        settings |= {"tickvals": ticks, "ticktext": [tick(value) for value in ticks]}
+        pad = 0.04 * math.log10(high / low)
+        settings["range"] = [math.log10(low) - pad, math.log10(high) + pad]
+    figure.update_layout({f"{axis}axis": settings})
+
+
+def colour_bar(title: str, log_of: ArrayLike | None = None) -> dict[str, Any]:
+    """Return the look of a colour scale, of powers of ten if it shows logarithms of values."""
+    bar: dict[str, Any] = {
+        "title": {"text": wrapped(title, 14), "side": "top"},
+        "thickness": 14,
+        "outlinewidth": 0,
+    }
+    if log_of is not None:
+        values = np.asarray(log_of, dtype=float)
+        ticks = log_ticks(float(values.min()), float(values.max()))
+        bar |= {
+            "tickvals": [math.log10(value) for value in ticks],
+            "ticktext": [tick(value) for value in ticks],
+        }
+    return bar

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from kvsim.report.figures import median_over_seeds
 from kvsim.report.storagegrid import CONTEXT
+from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.text import short
 
 NAMES = {

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from kvsim.report.checks import collapse_context
-from kvsim.report.figures import by_context, median_over_seeds
 from kvsim.report.storagegrid import CONTEXT
+from kvsim.report.sweep_table import by_context, median_over_seeds
 from kvsim.report.text import short
 
 

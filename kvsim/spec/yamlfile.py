@@ -1,6 +1,8 @@
 """Read YAML (1.2) and JSON files, turning whatever can be wrong with them into one line."""
 
 import json
+from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,16 @@ def read_mapping(path: Path) -> dict[str, Any]:
         )
     _check_keys(data, str(path))
     return data
+
+
+def yaml_text(data: Mapping[str, Any]) -> str:
+    """Write plain data as a YAML file, keys in their order."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.representer.sort_base_mapping_type_on_output = False
+    text = StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
 
 
 def parse_value(text: str, where: str) -> Any:

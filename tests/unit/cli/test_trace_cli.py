@@ -135,6 +135,15 @@ def hits(*words: object) -> str:
     return result.stdout
 
 
+@pytest.mark.parametrize(
+    "name", ["mooncake_conversation.jsonl", "azure_code.csv", "kv_cache_tester.parquet"]
+)
+def test_info_writes_a_page(name: str, tmp_path: Path) -> None:
+    page = tmp_path / "trace.html"
+    assert "page:" in run("info", DATA / name, "--html", page)
+    assert "Working set over the trace" in page.read_text()
+
+
 def test_hits_by_size_and_policy(tmp_path: Path) -> None:
     page = tmp_path / "hits.html"
     shown = hits(DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--chart", page)
@@ -144,7 +153,7 @@ def test_hits_by_size_and_policy(tmp_path: Path) -> None:
     assert max(len(line) for line in shown.splitlines() if line[:1] in "┏┃│└┡") <= 80
     text = page.read_text()
     assert "Hit rate by size of the cache" in text
-    assert "last use, LRU of" in text
+    assert "one LRU cache of" in text
 
 
 def test_hits_as_json() -> None:

@@ -6,14 +6,19 @@ import pandas as pd
 import pytest
 
 from kvsim.plan.breakeven_plan import make_breakeven_plan
-from kvsim.report.plan import breakeven_curves, breakeven_map, hit_rate_curve, tier_colour
+from kvsim.report.charts.capacity import (
+    breakeven_curves,
+    breakeven_map,
+    hit_rate_by_capacity,
+    tier_colour,
+)
 from kvsim.report.plan_page import breakeven_maps, curve_frame
 from kvsim.spec import Scenario, load_profile
 
 GIB = 2**30
 
 
-def test_hit_rate_curve() -> None:
+def test_hit_rate_by_capacity() -> None:
     curve = pd.DataFrame(
         {
             "capacity_bytes": [0, GIB, 4 * GIB],
@@ -29,7 +34,7 @@ def test_hit_rate_curve() -> None:
             "meets": [True, False],
         }
     )
-    figure = hit_rate_curve(
+    figure = hit_rate_by_capacity(
         curve, points, ceiling_rate=0.8, knee_bytes=2 * GIB, chosen_bytes=4 * GIB
     )
     bound, lru, simulated = figure.data

@@ -1,12 +1,16 @@
 """A sweep's table as the experiment would leave it, made from a few made-up curves."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from kvsim.metrics.result import RunResult
 from kvsim.report.storagegrid import CONTEXT
+from kvsim.simulate import simulate
+from kvsim.spec.load import load_scenario
 
 CONTEXTS = (1_000, 5_000, 10_000, 15_000, 20_000, 25_000, 30_000, 35_000)
 SPEED = {
@@ -75,3 +79,17 @@ def make_frame() -> Callable[..., pd.DataFrame]:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def short_run() -> RunResult:
+    """Simulate a minute with all tiers, a CPU tier that is too small, and a promise."""
+    changes = {
+        "workload.time": 60,
+        "workload.num_users": 6,
+        "workload.user_history_prompt": 4_000,
+        "offload.cpu.capacity": "2GiB",
+        "slo": "ttft:p95<2s;tpot:p50<1ms",
+    }
+    path = Path(__file__).parents[3] / "experiments" / "storagegrid-one.yaml"
+    return simulate(load_scenario(path, changes=changes))

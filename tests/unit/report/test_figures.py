@@ -5,7 +5,9 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from kvsim.report import figures, run_figures, style
+from kvsim.report import style
+from kvsim.report.charts import requests as charts
+from kvsim.report.charts import sweeps, tokens
 from kvsim.report.storagegrid import CONTEXT
 from kvsim.report.text import short
 
@@ -14,7 +16,7 @@ TITLE = "user context, tokens"
 
 
 def test_one_line_a_setup_in_its_own_colour(make_frame: MakeFrame) -> None:
-    figure = figures.lines(make_frame(), figures.SPEED, x=CONTEXT, x_title=TITLE)
+    figure = sweeps.metric_by_context(make_frame(), "finished_per_s", x=CONTEXT, x_title=TITLE)
     assert [trace.name for trace in figure.data] == [
         "GPU only",
         "+ CPU",
@@ -33,7 +35,7 @@ def test_one_line_a_setup_in_its_own_colour(make_frame: MakeFrame) -> None:
 
 
 def test_points_that_do_not_keep_up_are_hollow(make_frame: MakeFrame) -> None:
-    figure = figures.lines(make_frame(), figures.TTFT, x=CONTEXT, x_title=TITLE)
+    figure = sweeps.metric_by_context(make_frame(), "ttft_s_mean", x=CONTEXT, x_title=TITLE)
     symbols = list(figure.data[1].marker.symbol)
     assert symbols == ["square"] * 5 + ["square-open"] * 3
     assert figure.layout.yaxis.type == "log"
@@ -41,8 +43,10 @@ def test_points_that_do_not_keep_up_are_hollow(make_frame: MakeFrame) -> None:
 
 
 def test_seeds_become_bars_from_least_to_most(make_frame: MakeFrame) -> None:
-    one = figures.lines(make_frame(), figures.SPEED, x=CONTEXT, x_title=TITLE)
-    three = figures.lines(make_frame(seeds=3), figures.SPEED, x=CONTEXT, x_title=TITLE)
+    one = sweeps.metric_by_context(make_frame(), "finished_per_s", x=CONTEXT, x_title=TITLE)
+    three = sweeps.metric_by_context(
+        make_frame(seeds=3), "finished_per_s", x=CONTEXT, x_title=TITLE
+    )
     assert one.data[0].error_y.array is None
     assert list(three.data[0].error_y.array) == pytest.approx(
         [0.002 * 2.05, 0.002 * 2.05, 0.002 * 2.04, 0.0026, 0.0018, 0.0015, 0.0012, 0.0009]
@@ -57,7 +61,7 @@ def test_stacked_sources_fill_the_bar(make_frame: MakeFrame) -> None:
         400_000,
         400_000,
     ]
-    figure = figures.token_sources(frame, x=CONTEXT, x_title=TITLE)
+    figure = tokens.token_sources(frame, x=CONTEXT, x_title=TITLE)
     first_panel = [trace for trace in figure.data if trace.xaxis in (None, "x")]
     total = [sum(values) for values in zip(*(trace.y for trace in first_panel), strict=True)]
     assert total == pytest.approx([100.0] * 8)
@@ -66,7 +70,7 @@ def test_stacked_sources_fill_the_bar(make_frame: MakeFrame) -> None:
 
 
 def test_live_sessions_have_mean_and_most(make_frame: MakeFrame) -> None:
-    figure = figures.live_sessions(make_frame(), x=CONTEXT, x_title=TITLE)
+    figure = sweeps.live_sessions(make_frame(), x=CONTEXT, x_title=TITLE)
     assert len(figure.data) == 8
     assert max(figure.data[1].y) == 70
 
@@ -97,8 +101,8 @@ def requests() -> pd.DataFrame:
 
 
 def test_requests_are_coloured_by_what_served_them(requests: pd.DataFrame) -> None:
-    assert list(run_figures.served_by(requests))[:4] == ["computed", "hbm", "cpu", "remote"]
-    figure = run_figures.ttft_over_time(requests)
+    assert list(charts.served_by(requests))[:4] == ["computed", "hbm", "cpu", "remote"]
+    figure = charts.ttft_over_time(requests)
     assert [trace.marker.color for trace in figure.data] == [
         style.FIRST,
         style.HBM,
@@ -108,5 +112,5 @@ def test_requests_are_coloured_by_what_served_them(requests: pd.DataFrame) -> No
 
 
 def test_distribution_ends_at_all_requests(requests: pd.DataFrame) -> None:
-    figure = run_figures.ttft_distribution(requests)
+    figure = charts.ttft_cdf_by_tier(requests)
     assert all(trace.y[-1] == 100 for trace in figure.data)

@@ -11,8 +11,10 @@ import plotly.graph_objects as go
 
 from kvsim.report import style
 from kvsim.report.text import short
+from kvsim.workload.trace_hits import Hits
 
 GIB: Final = 2**30
+TB: Final = 1e12
 _LOADS: Final = "#0072B2"
 _COMPUTES: Final = "#D55E00"
 # Diverging and readable by colour-blind people: orange where computing wins, blue where loading.
@@ -24,9 +26,10 @@ _GAIN_SCALE: Final = [
     [1.0, "#00476B"],
 ]
 _MOST_DOUBLINGS: Final = 3.0
+_MOST_TOKEN_TICKS: Final = 6
 
 
-def hit_rate_curve(
+def hit_rate_by_capacity(
     curve: pd.DataFrame,
     simulated: pd.DataFrame,
     *,
@@ -68,7 +71,9 @@ def hit_rate_curve(
         hovertemplate="%{y:.1f} %",
     )
     figure.add_hline(y=100 * ceiling_rate, line={"color": style.GRID, "dash": "dot"})
-    for value, words in ((knee_bytes, "knee"), (chosen_bytes, "chosen")):
+    marks = {"knee": knee_bytes, "chosen": chosen_bytes}
+    larger = max(marks, key=lambda name: marks[name] or 0.0)
+    for words, value in marks.items():
         if value:
             x = value / GIB
             line = {"color": style.TEXT, "width": 1, "dash": "dot"}
@@ -80,7 +85,7 @@ def hit_rate_curve(
                 y=2,
                 text=words,
                 textangle=-90,
-                xanchor="right",
+                xanchor="left" if words == larger else "right",
                 yanchor="bottom",
                 showarrow=False,
             )
@@ -92,9 +97,76 @@ def hit_rate_curve(
         y="% of prompt tokens found",
         height=440,
     )
-    figure.update_xaxes(type="log")
-    figure.update_yaxes(range=[0, 100])
+    style.log_axis(figure, "x", [*drawn["capacity_bytes"] / GIB, *points["capacity_bytes"] / GIB])
+    figure.update_yaxes(range=[0, 101])
     return figure
+
+
+def hit_rate_by_policy(
+    found: Sequence[Hits], chunk_tokens: int, kv_bytes_per_token: int | None
+) -> go.Figure:
+    """Draw the hit rate of each policy over the size of one cache; optimal knows the future."""
+    figure = go.Figure()
+    scale = chunk_tokens * (kv_bytes_per_token / GIB if kv_bytes_per_token else 1)
+    for position, policy in enumerate(dict.fromkeys(hits.policy for hits in found)):
+        curve = sorted((h.capacity_chunks, h.rate) for h in found if h.policy == policy)
+        figure.add_scatter(
+            x=[chunks * scale for chunks, _ in curve],
+            y=[100 * rate for _, rate in curve],
+            name=policy,
+            mode="lines+markers",
+            line={
+                "color": style.setup_colour(policy, position),
+                "dash": "dash" if policy == "optimal" else "solid",
+            },
+            marker={"symbol": style.setup_symbol(position)},
+            hovertemplate="%{y:.1f} %",
+        )
+    unit = "GiB" if kv_bytes_per_token else "tokens"
+    style.layout(
+        figure, title="Hit rate by size of the cache", x=f"{unit} (log scale)", y="% of tokens"
+    )
+    style.log_axis(figure, "x", [hits.capacity_chunks * scale for hits in found])
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def marginal_saving(
+    curve: pd.DataFrame, *, rate: str = "hit_rate", more_bytes: float = TB
+) -> go.Figure:
+    """Draw what more capacity would save at each size: prompt tokens that need no computing then.
+
+    `curve` has capacity_bytes and a hit rate of one cache, read linearly between its rows.
+    """
+    rows = curve.sort_values("capacity_bytes")
+    sizes, rates = rows["capacity_bytes"].to_numpy(dtype=float), rows[rate].to_numpy(dtype=float)
+    saved = 100 * (np.interp(sizes + more_bytes, sizes, rates) - rates)
+    drawn = sizes > 0
+    figure = go.Figure()
+    figure.add_scatter(
+        x=sizes[drawn] / GIB,
+        y=saved[drawn],
+        mode="lines",
+        line={"color": style.CPU, "width": 2.5},
+        fill="tozeroy",
+        fillcolor="rgba(230, 159, 0, 0.2)",
+        hovertemplate="%{y:.2f} points of hit rate",
+        showlegend=False,
+    )
+    style.layout(
+        figure,
+        title=f"What {_decimal(more_bytes)} more would save",
+        x="capacity that is there, GiB (log scale)",
+        y="further % of prompt tokens found",
+    )
+    style.log_axis(figure, "x", sizes[drawn] / GIB)
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+def _decimal(n_bytes: float) -> str:
+    """Write a size as storage is sold."""
+    return f"{n_bytes / TB:g} TB" if n_bytes >= TB else f"{n_bytes / 1e9:g} GB"
 
 
 def breakeven_map(
@@ -163,7 +235,8 @@ def breakeven_map(
     )
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(type="log", **_token_ticks(x))
-    figure.update_yaxes(type="log", range=[float(np.log10(y[0])), float(np.log10(y[-1]))])
+    style.log_axis(figure, "y", y)
+    figure.update_yaxes(range=[float(np.log10(y[0])), float(np.log10(y[-1]))])
     return figure
 
 
@@ -190,7 +263,8 @@ def breakeven_curves(points: pd.DataFrame) -> go.Figure:
         height=460,
     )
     figure.update_xaxes(type="log", **_token_ticks(first["context"].tolist()))
-    figure.update_yaxes(type="log")
+    shown = [column for column in points if str(column).endswith(("load_s", "recompute_s"))]
+    style.log_axis(figure, "y", points[shown].to_numpy(dtype=float))
     return figure
 
 
@@ -202,7 +276,7 @@ def waterfall(points: pd.DataFrame, context: int) -> go.Figure:
     palette = (*_PART_COLOURS, *_PART_COLOURS)
     for part, colour in zip(parts, palette, strict=False):
         figure.add_bar(
-            x=[str(tier) for tier in rows["tier"]],
+            x=["CPU memory" if tier == "cpu" else str(tier) for tier in rows["tier"]],
             y=[parts_s[part] for parts_s in rows["parts_s"]],
             name=part.replace("_", " "),
             marker={"color": colour, "line": {"width": 0}},
@@ -278,9 +352,10 @@ def _line(
 
 
 def _token_ticks(contexts: Sequence[int]) -> dict[str, list[float] | list[str]]:
-    """Put ticks on powers of two of 1,024 tokens or less."""
+    """Put ticks on powers of two, few enough that their labels stay apart in a narrow chart."""
     low, high = min(contexts), max(contexts)
     ticks = [float(2**n) for n in range(6, 25) if low <= 2**n <= high]
+    ticks = ticks[:: -(-len(ticks) // _MOST_TOKEN_TICKS) or 1]
     return {
         "tickvals": ticks,
         "ticktext": [f"{t / 1024:g}Ki" if t >= 1024 else f"{t:g}" for t in ticks],

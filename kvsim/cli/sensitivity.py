@@ -1,0 +1,114 @@
+"""`kvsim sensitivity`: which input moves a metric most."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
+from kvsim.cli.size import check_html
+from kvsim.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sensitivity(
+    scenario: Annotated[Path, typer.Argument(help="A scenario file (YAML).")],
+    metric: Annotated[
+        str, typer.Option("--metric", help="A figure of the run, e.g. finished_per_s.")
+    ] = "ttft_s_mean",
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--change",
+            metavar="INPUT=LOW,HIGH",
+            help="An input and its factors, e.g. load=0.5,1.5 or a key; repeatable (else all).",
+        ),
+    ] = None,
+    changes: SetOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the runs.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write a page with the chart.")
+    ] = None,
+    as_json: JsonOption = False,
+    profiles: ProfilesOption = None,
+) -> int:
+    """Move one input at a time down and up, and show how far the metric follows.
+
+    Example: kvsim sensitivity scenario.yaml --metric ttft_s_p99 --out tornado.html
+    """
+    described = read_scenario(scenario, changes, profiles=profiles)
+    steps = _steps(change)
+    check_html(out, option="--out")
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from kvsim.plan.sensitivity import sensitivities
+    from kvsim.report.sensitivity_page import sensitivity_page
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("runs", total=None)
+        rows = sensitivities(
+            described,
+            metric=metric,
+            changes=steps,
+            jobs=jobs,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    data = {"scenario": described.name, "metric": metric, "rows": plain}
+    if out is not None:
+        sensitivity_page(data).write(out)
+    if as_json:
+        print_json(data)
+        return 0
+    _print(rows, metric)
+    if out is not None:
+        typer.echo(f"page: {out}")
+    return 0
+
+
+def _steps(pairs: list[str] | None) -> dict[str, tuple[float, float]] | None:
+    if not pairs:
+        return None
+    steps = {}
+    for pair in pairs:
+        name, equals, factors = pair.partition("=")
+        try:
+            low, high = (float(word) for word in factors.split(","))
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise ConfigError(f"--change {pair}: write INPUT=LOW,HIGH with factors, load=0.8,1.25")
+        steps[name.strip()] = (low, high)
+    return steps
+
+
+def _print(rows: "pd.DataFrame", metric: str) -> None:
+    from rich.console import Console
+
+    from kvsim.cli.tables import plain_table
+    from kvsim.report.sensitivity_page import remark, sensitivity_words
+
+    console = Console()
+    console.print(sensitivity_words(rows, metric))
+    table = plain_table(f"{metric}: {rows['base'].iloc[0]:.4g} as described")
+    for heading in ("input", "down", "result", "up", "result"):
+        table.add_column(heading, justify="left" if heading == "input" else "right")
+    table.add_column("remark", overflow="fold")
+    for row in rows.to_dict("records"):
+        cells = [
+            text
+            for end in ("low", "high")
+            for text in (
+                str(row[f"{end}_value"]),
+                f"{row[end]:.4g}" if row[end] == row[end] else "-",
+            )
+        ]
+        table.add_row(str(row["what"]), *cells, remark(row))
+    console.print(table)

@@ -1,0 +1,1 @@
+"""Every chart once, by theme: tables in, a plotly figure out."""
