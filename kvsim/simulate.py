@@ -185,7 +185,11 @@ class World:
             scheduler=scheduler,
             lmcache=lmcache,
             step_time=StepTime(
-                scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content
+                scenario.model,
+                scenario.gpu,
+                scenario.engine,
+                scenario.workload.token_content,
+                pcie_bandwidth=scenario.host.pcie_bandwidth,
             ),
             host=scenario.host,
             block_bytes=block_bytes(scenario.model, scenario.engine),

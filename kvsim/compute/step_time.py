@@ -16,6 +16,7 @@ runs).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from kvsim.compute.split_kv import growth, wave_factor
 from kvsim.spec import EngineSpec, GpuSpec, ModelSpec
@@ -25,10 +26,19 @@ Chunk = tuple[int, int]
 
 
 class StepTime:
-    """Give the GPU time of a step in seconds, for one model on `tensor_parallel_size` GPUs."""
+    """Give the GPU time of a step in seconds, for one model on `tensor_parallel_size` GPUs.
+
+    `pcie_bandwidth` (bytes/s) is what ranks without NVLink exchange over.
+    """
 
     def __init__(
-        self, model: ModelSpec, gpu: GpuSpec, engine: EngineSpec, token_content: str
+        self,
+        model: ModelSpec,
+        gpu: GpuSpec,
+        engine: EngineSpec,
+        token_content: str,
+        *,
+        pcie_bandwidth: float = inf,
     ) -> None:
         degree = engine.tensor_parallel_size
         efficiency = gpu.efficiency
@@ -44,9 +54,8 @@ class StepTime:
         if degree > 1:
             reduces = 2 * model.num_hidden_layers
             self._overhead_s += reduces * efficiency.all_reduce_latency
-            if gpu.nvlink_bandwidth > 0:
-                moved = 2 * (degree - 1) / degree * model.hidden_size * 2
-                self._token_s += reduces * moved / gpu.nvlink_bandwidth
+            moved = 2 * (degree - 1) / degree * model.hidden_size * 2
+            self._token_s += reduces * moved / (gpu.nvlink_bandwidth or pcie_bandwidth)
         # MLA keeps one latent per token, which every rank holds and reads in full.
         kv_bytes_per_s = self._memory_bytes_per_s / (degree if model.is_mla else 1)
         attention_flops_per_s = gpu.peak_flops * efficiency.attention * degree

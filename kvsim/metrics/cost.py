@@ -170,7 +170,11 @@ def gpu_time(result: RunResult) -> GpuTime:
     scenario, steps = result.scenario, result.steps
     start_s, end_s = result.manifest.start_s, result.manifest.end_s
     step_time = StepTime(
-        scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content
+        scenario.model,
+        scenario.gpu,
+        scenario.engine,
+        scenario.workload.token_content,
+        pcie_bandwidth=scenario.host.pcie_bandwidth,
     )
     prefill_s = store_s = load_s = decode_s = 0.0
     for _, rows in steps.groupby("instance", sort=True):

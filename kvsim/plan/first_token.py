@@ -73,7 +73,11 @@ class FirstToken:
         self.chunk_bytes = scenario.chunk_bytes
         self._host = scenario.host
         self._step_time = StepTime(
-            scenario.model, scenario.gpu, scenario.engine, scenario.workload.token_content
+            scenario.model,
+            scenario.gpu,
+            scenario.engine,
+            scenario.workload.token_content,
+            pcie_bandwidth=scenario.host.pcie_bandwidth,
         )
 
     @property

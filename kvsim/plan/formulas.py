@@ -156,7 +156,13 @@ def _live(scenario: Scenario, work: MultiRoundQaSpec) -> Formula:
 
 def _prefill(scenario: Scenario, tokens: int) -> Formula:
     gpu, model = scenario.gpu, scenario.model
-    step = StepTime(model, gpu, scenario.engine, scenario.workload.token_content)
+    step = StepTime(
+        model,
+        gpu,
+        scenario.engine,
+        scenario.workload.token_content,
+        pcie_bandwidth=scenario.host.pcie_bandwidth,
+    )
     budget = scenario.max_num_batched_tokens
     chunks = [(done, min(budget, tokens - done)) for done in range(0, tokens, budget)]
     attention_s = sum(step.chunk_s(*chunk) for chunk in chunks)

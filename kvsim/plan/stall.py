@@ -87,7 +87,13 @@ def _prefill_tokens_per_s(scenario: Scenario) -> float:
     """Give the rate of one instance that does nothing but compute whole prompts."""
     work = scenario.workload
     assert isinstance(work, MultiRoundQaSpec)
-    model = StepTime(scenario.model, scenario.gpu, scenario.engine, work.token_content)
+    model = StepTime(
+        scenario.model,
+        scenario.gpu,
+        scenario.engine,
+        work.token_content,
+        pcie_bandwidth=scenario.host.pcie_bandwidth,
+    )
     before, prompt_s = 0, 0.0
     while before < work.first_prompt_tokens:
         n = min(scenario.max_num_batched_tokens, work.first_prompt_tokens - before)

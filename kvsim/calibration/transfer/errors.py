@@ -161,7 +161,7 @@ def _served(folder: Path, model: ModelSpec, gpu: GpuSpec, host: HostSpec) -> Ite
     """Compare whole steps of a served run, decodes alone and together with prefills."""
     degree = 2 if model.name in _SERVED_ON_TWO else 1
     engine = EngineSpec(tensor_parallel_size=degree, max_num_batched_tokens=_SERVED_BATCHED_TOKENS)
-    step = StepTime(model, gpu, engine, "diverse")
+    step = StepTime(model, gpu, engine, "diverse", pcie_bandwidth=host.pcie_bandwidth)
     source = "served, vLLM 0.19.0" + (f", TP {degree}" if degree > 1 else "")
     decodes = predict_decodes(read_decode_seconds(folder), step, host)
     mixed = predict_mixed(read_mixed_seconds(folder), step, host)
