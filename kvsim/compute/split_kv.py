@@ -29,21 +29,47 @@ _SATURATING_SHARE = 1 / 3
 def wave_factor(contexts: Iterable[int], *, kv_heads: int, num_sms: int) -> float:
     """Give how much longer decodes after `contexts` earlier tokens take than if evenly spread."""
     blocks = [context // BLOCK_TOKENS + 1 for context in contexts]
-    per_item = ceil(_MARGIN * kv_heads * sum(blocks) / num_sms)
-    items = kv_heads * sum([min(_MAX_SPLITS, -(-n // per_item)) for n in blocks])
-    if items <= num_sms:
-        return 1.0
-    waves, left = divmod(items, num_sms)
-    last = max(left, _SATURATING_SHARE * num_sms) if left else 0.0
-    return (waves * num_sms + last) / items
+    per_item = _blocks_per_item(sum(blocks), kv_heads, num_sms)
+    return _factor(_items(blocks, per_item, kv_heads), num_sms)
 
 
-def growth(contexts: Sequence[int], num_steps: int) -> Iterator[tuple[int, int]]:
-    """Yield stretches (first step, end) of a run of decodes in which no context starts a block."""
+def wave_factors(
+    contexts: Sequence[int], num_steps: int, *, kv_heads: int, num_sms: int
+) -> Iterator[tuple[int, int, float]]:
+    """Yield stretches (first step, end, factor) of a run whose contexts grow by one each step.
+
+    The number of items lies between those of the first step's blocks in the last step's portions
+    and the other way round: mostly that says that nothing changes.
+    """
+    first = [context // BLOCK_TOKENS + 1 for context in contexts]
+    last = [(context + num_steps - 1) // BLOCK_TOKENS + 1 for context in contexts]
+    small = _blocks_per_item(sum(first), kv_heads, num_sms)
+    large = _blocks_per_item(sum(last), kv_heads, num_sms)
+    most = _items(last, small, kv_heads)
+    if most <= num_sms or most == _items(first, large, kv_heads):
+        yield 0, num_steps, _factor(most, num_sms)
+        return
     begins = {
         step
         for context in contexts
         for step in range(-context % BLOCK_TOKENS, num_steps, BLOCK_TOKENS)
     }
-    marks = sorted({0, num_steps} | begins)
-    yield from pairwise(marks)
+    for begin, end in pairwise(sorted({0, num_steps} | begins)):
+        now = [context + begin for context in contexts]
+        yield begin, end, wave_factor(now, kv_heads=kv_heads, num_sms=num_sms)
+
+
+def _blocks_per_item(blocks: int, kv_heads: int, num_sms: int) -> int:
+    return ceil(_MARGIN * kv_heads * blocks / num_sms)
+
+
+def _items(blocks: Iterable[int], per_item: int, kv_heads: int) -> int:
+    return kv_heads * sum([min(_MAX_SPLITS, -(-n // per_item)) for n in blocks])
+
+
+def _factor(items: int, num_sms: int) -> float:
+    if items <= num_sms:
+        return 1.0
+    waves, left = divmod(items, num_sms)
+    last = max(left, _SATURATING_SHARE * num_sms) if left else 0.0
+    return (waves * num_sms + last) / items

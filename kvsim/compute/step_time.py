@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from math import inf
 
-from kvsim.compute.split_kv import growth, wave_factor
+from kvsim.compute.split_kv import wave_factor, wave_factors
 from kvsim.spec import EngineSpec, GpuSpec, ModelSpec
 
 Chunk = tuple[int, int]
@@ -104,8 +104,10 @@ class StepTime:
         if not self.has_waves:
             return [base_s + tokens * self._context_s for tokens in sums]
         times: list[float] = []
-        for begin, end in growth(contexts, num_steps):
-            slope_s = self._context_s * self.waves([context + begin for context in contexts])
+        for begin, end, waves in wave_factors(
+            contexts, num_steps, kv_heads=self._kv_heads, num_sms=self._num_sms
+        ):
+            slope_s = self._context_s * waves
             times += [base_s + tokens * slope_s for tokens in sums[begin:end]]
         return times
 

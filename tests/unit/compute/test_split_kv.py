@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.compute.split_kv import BLOCK_TOKENS, growth, wave_factor
+from kvsim.compute.split_kv import BLOCK_TOKENS, wave_factor, wave_factors
 from kvsim.compute.step_time import StepTime
 from kvsim.spec import EngineSpec, load_profile
 
@@ -40,12 +40,13 @@ def test_waves_only_cost(tokens: list[int], kv_heads: int, num_sms: int) -> None
 
 
 @given(contexts, st.integers(1, 300))
-def test_growth_cuts_where_a_block_begins(tokens: list[int], num_steps: int) -> None:
-    stretches = list(growth(tokens, num_steps))
-    assert [begin for begin, _ in stretches] + [num_steps] == [0] + [end for _, end in stretches]
-    for begin, end in stretches:
+def test_factors_of_a_run_are_those_of_its_steps(tokens: list[int], num_steps: int) -> None:
+    stretches = list(wave_factors(tokens, num_steps, kv_heads=8, num_sms=132))
+    ends = [end for _, end, _ in stretches]
+    assert [begin for begin, _, _ in stretches] + [num_steps] == [0, *ends]
+    for begin, end, factor in stretches:
         for step in range(begin, end):
-            assert h100([n + step for n in tokens]) == h100([n + begin for n in tokens])
+            assert h100([n + step for n in tokens]) == factor
 
 
 @given(st.lists(st.integers(1, 30_000), min_size=1, max_size=20), st.integers(1, 200))
