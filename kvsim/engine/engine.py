@@ -335,8 +335,11 @@ class Engine:
 
     def _die(self, load: Load) -> Wait:
         """Stop serving: puts hold all CPU memory, and the read that waits for it stops them."""
-        assert self.lmcache is not None
-        yield self.clock.at(self.clock.now + self.lmcache.blocking_timeout_s(load), self._plan)
+        lmcache = self.lmcache
+        assert lmcache is not None
+        assert lmcache.client is not None
+        lmcache.client.stall()
+        yield self.clock.at(self.clock.now + lmcache.blocking_timeout_s(load), self._plan)
         self.is_dead = True
         for sequence in (*self.scheduler.running, *self.scheduler.waiting, *self._inbox):
             self._on_failed(sequence)

@@ -34,6 +34,9 @@ class StorageClient(Protocol):
     def handover_s(self, n_puts: int) -> float:
         """Return how long handing over the puts of a store holds up the engine, as things are."""
 
+    def stall(self) -> None:
+        """Finish no put from now on."""
+
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many existence checks, one after another, take as things stand."""
 

@@ -126,6 +126,9 @@ class FileClient:
         """Return how long giving so many files to the threads takes."""
         return n_puts * self._put_handover_s
 
+    def stall(self) -> None:
+        """Do nothing: each put has a thread of its own, which waits for nobody."""
+
     def lookup_s(self, n_checks: int) -> float:
         """Return how long so many stats take: the wait for a thread, then one after another."""
         if not n_checks:

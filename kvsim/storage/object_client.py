@@ -93,6 +93,7 @@ class ObjectClient:
         self._write_bytes_per_s = spec.write.per_connection
         self._fill_bytes_per_s = min(self._body_bytes_per_s, server.read_bytes_per_s)
         self._latency_by_load = spec.latency_by_load
+        self._is_stalled = False
         self._loads = 0
         self._moving = 0
         self._queue: deque[PutBatch] = deque()
@@ -142,6 +143,10 @@ class ObjectClient:
         self._queue.append(PutBatch(keys, chunk_bytes, on_done, self._clock.now))
         self._start_puts()
 
+    def stall(self) -> None:
+        """Never finish a put again: its thread waits for memory that only puts would free."""
+        self._is_stalled = True
+
     def _start_puts(self) -> None:
         now_s = self._clock.now
         while self._queue and self._moving < self.uploads:
@@ -170,6 +175,8 @@ class ObjectClient:
         )
 
     def _end_puts(self, group: PutGroup) -> None:
+        if self._is_stalled:
+            return
         batch, count = group.batch, group.count
         self._moving -= count
         self.puts_in_flight -= count

@@ -114,3 +114,22 @@ def test_each_client_warms_up_on_its_own(object_world: Make) -> None:
     world = object_world(2, client={"warmup_first": 4.0})
     assert world.read_s(1) == pytest.approx(15.0)
     assert world.read_s(1, client=1) == pytest.approx(15.0)
+
+
+def test_a_stalled_client_finishes_no_put(object_world: Make) -> None:
+    world = object_world()
+    world.write(*range(5))
+    world.clock.run(until=3.0)
+    world.client.stall()
+    world.clock.run()
+    assert [key for key, _ in world.put_ends] == [0, 1]
+    assert world.client.puts_in_flight == 3
+
+
+def test_handing_puts_over_takes_longer_where_uploads_begin(object_world: Make) -> None:
+    world = object_world(client={"put_handover": 0.01, "upload_start": 0.1})
+    assert world.client.handover_s(5) == pytest.approx(5 * 0.01 + 2 * 0.1)
+    world.write(0)
+    assert world.client.handover_s(5) == pytest.approx(5 * 0.01 + 1 * 0.1)
+    world.write(1, 2)
+    assert world.client.handover_s(5) == pytest.approx(5 * 0.01)
