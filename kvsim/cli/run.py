@@ -93,7 +93,15 @@ def run(
     if as_json:
         judged = {} if report is None else {"slo": report.to_dict()}
         told = {"confidence": trust.verdict, "out_of_range": [asdict(o) for o in trust.outside]}
-        print_json({**result.summary_dict(), **told, **judged, "wall_s": result.manifest.wall_s})
+        print_json(
+            {
+                **result.summary_dict(),
+                **result.tenants_dict(),
+                **told,
+                **judged,
+                "wall_s": result.manifest.wall_s,
+            }
+        )
     else:
         _print_tables(result, report)
         typer.echo(confidence_line(trust, basis.name))
@@ -142,6 +150,8 @@ def _print_tables(result: "RunResult", report: "SloReport | None") -> None:
     console.print(tables.headline(result.scenario.name, summary, result.manifest.wall_s))
     console.print(tables.tokens_by_source(summary))
     console.print(tables.tiers(result.tiers))
+    if result.scenario.tenants is not None:
+        console.print(tables.tenants(result.tenants_dict()))
     console.print(tables.verdict(summary))
     if report is not None:
         console.print(slo_table(report))

@@ -9,18 +9,20 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from kvsim.cache.chunk_tier import ChunkTier, make_chunk_tier
+from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.gpu_pool import GpuPool
 from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
+from kvsim.cache.make import allowances, make_chunk_tier
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.des.clock import Clock
 from kvsim.errors import ConfigError
 from kvsim.routing.cache_aware import Surroundings
 from kvsim.routing.routers import make_router
-from kvsim.simulate import remote_start
+from kvsim.simulate import make_store
 from kvsim.spec import MultiRoundQaSpec, Scenario
 from kvsim.workload.request import Request
 from kvsim.workload.source import make_replay
+from kvsim.workload.tenants import Reception
 
 
 def untimed_hits(scenario: Scenario) -> dict[str, Any]:
@@ -60,7 +62,11 @@ def _requests(scenario: Scenario) -> list[Request]:
         sent.append(request)
         clock.call_at(clock.now, lambda: replay.on_finished(request))
 
-    replay = make_replay(work, clock, answer, seed=scenario.seed)
+    reception = None if scenario.tenants is None else Reception(scenario.tenants, answer)
+    submit = answer if reception is None else reception.submit
+    replay = make_replay(work, clock, submit, seed=scenario.seed)
+    if reception is not None:
+        reception.use_trace(replay.trace, replay.user_of_session)
     offload = scenario.offload
     replay.check(
         max_model_len=scenario.max_model_len,
@@ -91,11 +97,14 @@ class _Caches:
                     extents=True,
                     admission=offload.cpu.admission,
                     cost=lambda place: scenario.model.chunk_flops(self._size, place),
+                    allowances=allowances(
+                        scenario.tenants, "cpu", offload.cpu.capacity, scenario.chunk_bytes
+                    ),
                 )
                 for _ in range(scenario.instances)
             ]
             if offload.remote is not None:
-                self._store = RemoteStore(remote_start(offload.remote.start_from))
+                self._store = make_store(scenario)
         self._router = make_router(
             scenario.router,
             scenario.instances,
@@ -137,11 +146,14 @@ class _Caches:
         in_cpu = tier.prefix(cut(keys, 0, chunks))
         found = in_cpu
         if self._store is not None:
-            found += self._store.prefix(cut(keys, in_cpu, chunks))
+            found += self._store.look_up(cut(keys, in_cpu, chunks))
             for run in cut(keys, found, kept):
-                self._store.keys.add(run)
+                if request.tenant is not None:
+                    self._store.claim(run, request.tenant)
+                self._store.add(run)
         if in_cpu:
             tier.pin(request.request_id, cut(keys, 0, in_cpu))
+        tier.charge_to(request.tenant)
         self._keep(tier, cut(keys, in_cpu, kept))
         tier.unpin(request.request_id)
         return in_cpu * self._size, found * self._size

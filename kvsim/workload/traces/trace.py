@@ -62,6 +62,8 @@ class Trace:
     session_names: tuple[str, ...]
     has_sessions: bool
     """Whether requests are known to belong together; else every row is its own session."""
+    tenants: tuple[str, ...] = ()
+    """Whose each session is, if the trace says so."""
     damaged: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
     """What was repaired or assumed, for the user."""
