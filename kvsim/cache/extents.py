@@ -65,6 +65,13 @@ class ExtentOrder:
             count += len(run)
         return count
 
+    def gap_end(self, start: int, stop: int) -> int:
+        """Return the first resident key of `[start, stop)`, keys of one node; `stop` if none is."""
+        for extent in self._by_node.get(node_of(start), ()):
+            if extent.hi > start:
+                return max(start, min(extent.lo, stop))
+        return stop
+
     def touch(self, keys: Keys) -> None:
         if not self._moves:
             return

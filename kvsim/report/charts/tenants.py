@@ -42,6 +42,7 @@ def tokens_by_source_per_tenant(table: pd.DataFrame) -> go.Figure:
         y="",
         height=180 + 48 * len(names),
     )
+    figure.update_xaxes(range=[0, 100])
     figure.update_yaxes(autorange="reversed")
     figure.update_layout(hovermode="y unified")
     return figure
