@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from kvsim.cache.key_order import Order
+from kvsim.cache.key_order import Busy, Order
 from kvsim.cache.keys import Keys, num_keys
 
 
@@ -64,7 +64,7 @@ class ChunkTier:
             return n
         may_leave = len(self._order) - len(self._held)
         if self._pins and n > free + may_leave - sum(map(num_keys, self._pins.values())):
-            may_leave = len(self._order) - len(self._busy())  # pins overlap
+            may_leave = len(self._order) - len(self._busy_keys())  # pins overlap
         return min(n, free + may_leave)
 
     def allocate(self, n: int) -> None:
@@ -114,10 +114,31 @@ class ChunkTier:
     @property
     def busy_chunks(self) -> int:
         """Count the chunks that may not leave, second copies included."""
-        return len(self._busy()) + sum(self._spare.values())
+        return len(self._busy_keys()) + sum(self._spare.values())
 
-    def _busy(self) -> set[int]:
-        """Name the resident chunks that may not leave; few requests pin at a time."""
+    def _busy(self) -> Busy:
+        """Tell of a resident chunk whether it may not leave."""
         if not self._pins:
             return self._held
+        return _Busy(self._held, [run for keys in self._pins.values() for run in keys])
+
+    def _busy_keys(self) -> set[int]:
+        """Name the resident chunks that may not leave; pins overlap."""
         return self._held.union(*(run for keys in self._pins.values() for run in keys))
+
+
+class _Busy:
+    """Chunks that puts hold or loads were promised; few requests pin at a time."""
+
+    def __init__(self, held: set[int], pinned: list[range]) -> None:
+        self._held = held
+        self._pinned = pinned
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._held or any(key in run for run in self._pinned)
+
+    def isdisjoint(self, keys: range) -> bool:
+        for run in self._pinned:
+            if run.start < keys.stop and keys.start < run.stop:
+                return False
+        return self._held.isdisjoint(keys)

@@ -10,7 +10,7 @@ goes on paying for it, and a second copy that only a put reads is charged to who
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from kvsim.cache.chunk_tier import ChunkTier
@@ -43,7 +43,7 @@ class _OffLimits:
         assert isinstance(key, int)
         return key in self._busy or self._payer_of[key] not in self._may_lose
 
-    def isdisjoint(self, keys: Iterable[int]) -> bool:
+    def isdisjoint(self, keys: range) -> bool:
         return not any(key in self for key in keys)
 
 
@@ -70,7 +70,7 @@ class TenantTier(ChunkTier):
         within_quota = self._allowances[self.tenant].quota - self.used_by[self.tenant]
         if n <= free and n <= within_quota:
             return n
-        busy = Counter(map(self._payer_of.__getitem__, self._busy()))
+        busy = Counter(map(self._payer_of.__getitem__, self._busy_keys()))
         own = self._resident_of[self.tenant] - busy[self.tenant]
         others = 0
         for tenant in self._losers():

@@ -6,12 +6,13 @@ under way hold nothing, loads and puts are done at once, queues are empty, and T
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
 from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.gpu_pool import GpuPool
-from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
+from kvsim.cache.keys import cut, unit_keys
 from kvsim.cache.make import allowances, make_chunk_tier
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.des.clock import Clock
@@ -30,8 +31,14 @@ def untimed_hits(scenario: Scenario) -> dict[str, Any]:
     requests = _requests(scenario)
     begun_s = time.perf_counter()
     caches = _Caches(scenario)
-    for request in requests:
-        caches.serve(request)
+    collecting = gc.isenabled()
+    gc.disable()  # as simulate(): nothing of it is garbage before the end
+    try:
+        for request in requests:
+            caches.serve(request)
+    finally:
+        if collecting:
+            gc.enable()
     wall_s = time.perf_counter() - begun_s
     sources = ("hit_tokens_hbm", "hit_tokens_cpu", "hit_tokens_remote", "computed_tokens")
     sums = {name: sum(getattr(request, name) for request in requests) for name in sources}
@@ -143,25 +150,25 @@ class _Caches:
         chunks = request.prompt_tokens // self._size
         kept = max(chunks, end // self._size) if self._keeps_answers else chunks
         keys = unit_keys(request.path, self._size, 0, kept)
-        in_cpu = tier.prefix(cut(keys, 0, chunks))
+        asked = keys if kept == chunks else cut(keys, 0, chunks)
+        in_cpu = tier.prefix(asked)
         found = in_cpu
+        new = keys
+        tier.charge_to(request.tenant)
+        if in_cpu:
+            tier.pin(request.request_id, cut(keys, 0, in_cpu))
+            new = cut(keys, in_cpu, kept)
         if self._store is not None:
-            found += self._store.look_up(cut(keys, in_cpu, chunks))
-            for run in cut(keys, found, kept):
+            found += self._store.look_up(cut(asked, in_cpu, chunks) if in_cpu else asked)
+            for run in new if found == in_cpu else cut(keys, found, kept):
                 if request.tenant is not None:
                     self._store.claim(run, request.tenant)
                 self._store.add(run)
-        if in_cpu:
-            tier.pin(request.request_id, cut(keys, 0, in_cpu))
-        tier.charge_to(request.tenant)
-        self._keep(tier, cut(keys, in_cpu, kept))
+        granted = tier.can_allocate(kept - in_cpu)
+        tier.allocate(granted)
+        tier.insert(new if granted == kept - in_cpu else cut(new, 0, granted), held=False)
         tier.unpin(request.request_id)
         return in_cpu * self._size, found * self._size
-
-    def _keep(self, tier: ChunkTier, keys: Keys) -> None:
-        granted = tier.can_allocate(num_keys(keys))
-        tier.allocate(granted)
-        tier.insert(cut(keys, 0, granted), held=False)
 
     def _cpu_tokens(self, instance: int, request: Request) -> int:
         if not self._tiers:
