@@ -150,6 +150,12 @@ def made_up_workloads(draw: st.DrawFn) -> dict[str, Any]:
         workload |= {
             "turns": small_lengths(3, 6),
             "first_prompt": small_lengths(700, 1_500),
+            "resumed_chance": draw(st.sampled_from([0, 0.5])),
+            "resumed_turns": small_lengths(2, 4),
+            "resumed_prompt": small_lengths(1_500, 2_500),
+            "opening_turns": draw(st.integers(0, 2)),
+            "opening_growth": small_lengths(300, 800),
+            "window": draw(st.sampled_from([None, 1_800])),
             "growth": small_lengths(200, 500),
             "tool_pause": {"median": 1, "sigma": 1, "least": 0.1, "most": 3},
             "user_pause": {"median": 5, "sigma": 1, "most": 20},
