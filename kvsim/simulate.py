@@ -145,6 +145,7 @@ class World:
             wall_s=time.perf_counter() - begun_s,
             died=any(engine.is_dead for engine in self.engines),
             kept=self._kept_by_tenants(),
+            remarks=self.driver.trace.remarks if isinstance(self.driver, TraceReplay) else (),
         )
 
     def _kept_by_tenants(self) -> dict[str, dict[str, int | None]] | None:

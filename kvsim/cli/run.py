@@ -11,6 +11,7 @@ from kvsim.cli.inputs import (
     ProfilesOption,
     SetOption,
     print_json,
+    print_remarks,
     read_scenario,
     run_folder,
     writable_folder,
@@ -87,6 +88,7 @@ def run(
     from kvsim.simulate import simulate
 
     result = simulate(described, save_to=out)
+    print_remarks(result.remarks)
     basis = measured_basis(described)
     trust = confidence(result, basis)
     report = judge(result, promise)
@@ -117,6 +119,7 @@ def _without_time(scenario: "Scenario", *, as_json: bool, promised: bool) -> int
     if promised:
         raise ConfigError("--no-time: gives hit rates only; leave out --slo and --out")
     found = untimed_hits(scenario)
+    print_remarks(found["remarks"])
     if as_json:
         print_json(found)
         return 0

@@ -73,6 +73,8 @@ class RunResult(Frames):
     _make_tables: Callable[[], Mapping[str, pa.Table]]
     _recorder: Recorder | None = None
     """The rows that are still in memory, if they all are."""
+    remarks: Sequence[str] = ()
+    """What was left out or repaired of the workload, for the user; a saved run does not keep it."""
 
     @classmethod
     def from_run(
@@ -88,6 +90,7 @@ class RunResult(Frames):
         wall_s: float,
         died: bool,
         kept: Mapping[str, Mapping[str, int | None]] | None = None,
+        remarks: Sequence[str] = (),
     ) -> RunResult:
         """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept.
 
@@ -131,6 +134,7 @@ class RunResult(Frames):
             summary,
             partial(build_tables, recorder, tiers_rows, remote_keys, tenants_rows),
             recorder if recorder.sink is None else None,
+            remarks,
         )
 
     @cached_property

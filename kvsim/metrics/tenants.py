@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kvsim.spec.tenants import TenantSpec
 
 ANSWER_TOKEN_COST = 2
-"""Service of an answer token where a prompt token counts 1 (Sheng et al., section 5)."""
+"""Service of an answer token where a prompt token counts 1 (Sheng et al.)."""
 
 TENANT_FIELDS = {
     "tenant": "string",

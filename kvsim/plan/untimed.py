@@ -28,7 +28,7 @@ from kvsim.workload.tenants import Reception
 
 def untimed_hits(scenario: Scenario) -> dict[str, Any]:
     """Return the prompt tokens by source, and how many chunks were asked for per second."""
-    requests = _requests(scenario)
+    requests, remarks = _requests(scenario)
     begun_s = time.perf_counter()
     caches = _Caches(scenario)
     collecting = gc.isenabled()
@@ -51,11 +51,12 @@ def untimed_hits(scenario: Scenario) -> dict[str, Any]:
         "token_hit_rate": 1 - sums["computed_tokens"] / prompt,
         "chunk_references": chunks,
         "wall_s": wall_s,
+        "remarks": remarks,
     }
 
 
-def _requests(scenario: Scenario) -> list[Request]:
-    """Let the driver send everything, each answer coming at once."""
+def _requests(scenario: Scenario) -> tuple[list[Request], list[str]]:
+    """Let the driver send everything, each answer coming at once; say what the trace lacks."""
     work = scenario.workload
     if isinstance(work, MultiRoundQaSpec):
         raise ConfigError(
@@ -81,7 +82,7 @@ def _requests(scenario: Scenario) -> list[Request]:
     )
     replay.start()
     clock.run(replay.done)
-    return sent
+    return sent, replay.trace.remarks
 
 
 class _Caches:

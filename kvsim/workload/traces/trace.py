@@ -90,6 +90,16 @@ class Trace:
         """Return the longest prompt plus its answer."""
         return int((self.prompt_tokens + self.output_tokens).max())
 
+    @property
+    def remarks(self) -> list[str]:
+        """Say what was repaired, assumed or left out, a line each."""
+        lines = list(self.notes)
+        if self.damaged:
+            first = self.damaged[0]
+            rows = f"{len(self.damaged)} damaged rows" if len(self.damaged) > 1 else "1 damaged row"
+            lines.append(f"{rows} of {self.name} left out, e.g. {first.where}: {first.why}")
+        return lines
+
     def hashes(self, row: int) -> HashIds:
         """Return the hash ids of one row's prompt."""
         start = self.hash_starts[row]
