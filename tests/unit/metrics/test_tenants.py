@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,8 @@ from kvsim.simulate import simulate
 from kvsim.spec import Scenario
 from kvsim.spec.tenants import TenantSpec
 from kvsim.workload.tenants import Reception
+from kvsim.workload.traces import read_trace
+from kvsim.workload.traces.write import WriteFormat, write_trace
 
 
 def scenario(**more: object) -> Scenario:
@@ -186,3 +189,33 @@ def test_a_trace_says_whose_requests_are(tmp_path: Path) -> None:
     file.write_text("time_s,prompt_tokens,output_tokens,tenant\n0,500,5,gold\n1,600,5,\n")
     with pytest.raises(TraceError, match="1 sessions have no tenant"):
         simulate(scenario(workload=workload))
+
+
+@pytest.mark.parametrize("form", ["mooncake", "csv"])
+def test_a_converted_trace_keeps_its_tenants(tmp_path: Path, form: WriteFormat) -> None:
+    file = tmp_path / "trace.jsonl"
+    rows = (
+        {
+            "timestamp": 1_000 * row,
+            "input_length": 600,
+            "output_length": 5,
+            "hash_ids": [0, row],
+            "session_id": f"s{row % 2}",
+            "tenant": ("gold", "free")[row % 2],
+        }
+        for row in range(4)
+    )
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    trace = read_trace(file)
+    assert trace.tenants == ("gold", "free")
+    out = tmp_path / ("again.csv" if form == "csv" else "again.jsonl")
+    write_trace(trace, out, form)
+    again = read_trace(out)
+    assert again.tenants == trace.tenants
+    assert again.session.tolist() == trace.session.tolist()
+    file.write_text(
+        file.read_text()
+        + json.dumps({**json.loads(file.read_text().split("\n")[0]), "tenant": "free"})
+        + "\n"
+    )
+    assert "tenant 'free': its session is 'gold's" in read_trace(file).damaged[0].why
