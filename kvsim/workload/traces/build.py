@@ -158,7 +158,7 @@ class TraceBuilder:
         index = self._index(session if session is not None else f"#{len(self._sessions)}")
         if tenant is not None and self._tenants.setdefault(index, tenant) != tenant:
             raise DamagedRowError(
-                f"tenant {tenant!r:.40}: its session is {self._tenants[index]!r:.40}'s"
+                f"tenant {tenant!r:.40}: its session belongs to {self._tenants[index]!r:.40}"
             )
         self._numbers.extend((when_s, end_s, think_time_s))
         scope_index = self._scopes.setdefault(scope, len(self._scopes))

@@ -218,4 +218,4 @@ def test_a_converted_trace_keeps_its_tenants(tmp_path: Path, form: WriteFormat) 
         + json.dumps({**json.loads(file.read_text().split("\n")[0]), "tenant": "free"})
         + "\n"
     )
-    assert "tenant 'free': its session is 'gold's" in read_trace(file).damaged[0].why
+    assert "tenant 'free': its session belongs to 'gold'" in read_trace(file).damaged[0].why
