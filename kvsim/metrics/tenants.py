@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kvsim.metrics.columns import TOKEN_SUMS
 from kvsim.metrics.slo import latencies_of_columns, meets_limits
 from kvsim.metrics.stats import mean_or_none, quantiles_or_none
 
@@ -41,12 +42,8 @@ TENANT_FIELDS = {
     "queue_s_mean": "float64",
     "good": "int64",
     "goodput_per_s": "float64",
-    "prompt_tokens": "int64",
+    **dict.fromkeys(TOKEN_SUMS, "int64"),
     "output_tokens": "int64",
-    "computed_tokens": "int64",
-    "hit_tokens_hbm": "int64",
-    "hit_tokens_cpu": "int64",
-    "hit_tokens_remote": "int64",
     "token_hit_rate": "float64",
     "demand": "int64",
     "service": "int64",
@@ -58,15 +55,6 @@ TENANT_FIELDS = {
 }
 """Columns of the table of tenants; good and goodput_per_s are null without a promise (slo), bytes
 where the account of that tier is not kept. Peaks of several CPU tiers are added up."""
-
-_SUMS = (
-    "prompt_tokens",
-    "output_tokens",
-    "computed_tokens",
-    "hit_tokens_hbm",
-    "hit_tokens_cpu",
-    "hit_tokens_remote",
-)
 
 
 def tenant_rows(
@@ -96,7 +84,7 @@ def tenant_rows(
         ttft_s = (columns["first_token_s"] - columns["arrival_s"])[done]
         queue_s = (columns["scheduled_s"] - columns["arrival_s"])[done]
         p50, p95, p99 = quantiles_or_none(ttft_s, (0.5, 0.95, 0.99))
-        sums = {key: int(columns[key][done].sum()) for key in _SUMS}
+        sums = {key: int(columns[key][done].sum()) for key in (*TOKEN_SUMS, "output_tokens")}
         hits = sums["hit_tokens_hbm"] + sums["hit_tokens_cpu"] + sums["hit_tokens_remote"]
         num_good = None if good is None else int(np.count_nonzero(good & mine))
         rows.append(
