@@ -9,7 +9,9 @@ from kvsim.report.charts.tokens import tokens_by_source
 def tokens_by_source_per_tenant(table: pd.DataFrame) -> go.Figure:
     """Draw a bar a tenant, divided by source; `table` is `RunResult.tenants`."""
     rows = {
-        f"{row['tenant']} ({row['token_hit_rate']:.0%} found)": row
+        f"{row['tenant']} ({row['token_hit_rate']:.0%} found)": {
+            str(name): value for name, value in row.items()
+        }
         for row in table.to_dict("records")
     }
     figure = tokens_by_source(rows)
