@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kvsim.cache.block_oracle import BlockPool
-from kvsim.cache.chunk_tier import make_chunk_tier
 from kvsim.cache.gpu_pool import GpuPool
 from kvsim.cache.keys import key_parts, parts_key
+from kvsim.cache.make import allowances, make_chunk_tier, make_remote_store
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import Clock
@@ -23,6 +23,7 @@ from kvsim.engine.engine import Engine
 from kvsim.engine.front_end import FrontEnd
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import BlockBook, Scheduler
+from kvsim.engine.tier_usage import kept_by_tenants
 from kvsim.errors import ConfigError
 from kvsim.metrics.folder import new_result
 from kvsim.metrics.recorder import Recorder
@@ -42,6 +43,7 @@ from kvsim.storage import make_client, make_server
 from kvsim.workload.multi_round_qa import MultiRoundQa
 from kvsim.workload.request import Request
 from kvsim.workload.source import make_replay
+from kvsim.workload.tenants import Reception
 from kvsim.workload.trace_replay import TraceReplay
 
 
@@ -70,7 +72,7 @@ def simulate(
 
 def _simulate_to(folder: Path, scenario: Scenario, begun_s: float, *, coalesce: bool) -> RunResult:
     with new_result(folder) as draft:
-        with TableStream(draft) as stream:
+        with TableStream(draft, tenants=scenario.tenants is not None) as stream:
             world = World(scenario, coalesce=coalesce, sink=stream)
             world.run()
             stream.finish(world.recorder)
@@ -92,7 +94,7 @@ class World:
         self._server: Link | None = None
         offload = scenario.offload
         if offload.connector != "none" and offload.remote is not None:
-            self.remote = RemoteStore(remote_start(offload.remote.start_from))
+            self.remote = make_store(scenario, lambda: self.clock.now)
             self._server = make_server(offload.remote.profile, self.clock)
         self.front_end = FrontEnd(
             self.clock,
@@ -136,12 +138,26 @@ class World:
             self.scenario,
             self.recorder,
             self._tier_rows(),
-            map(key_parts, self.remote.keys) if self.remote is not None else (),
+            map(key_parts, self.remote) if self.remote is not None else (),
             start_s=start_s,
             end_s=end_s,
             events=self.clock.num_events,
             wall_s=time.perf_counter() - begun_s,
             died=any(engine.is_dead for engine in self.engines),
+            kept=self._kept_by_tenants(),
+            remarks=self.driver.trace.remarks if isinstance(self.driver, TraceReplay) else (),
+        )
+
+    def _kept_by_tenants(self) -> dict[str, dict[str, int | None]] | None:
+        if self.scenario.tenants is None:
+            return None
+        chunk_bytes = _chunk_bytes(self.scenario)
+        return kept_by_tenants(
+            self.scenario.tenants,
+            [engine.lmcache.cpu for engine in self.engines if engine.lmcache is not None],
+            self.remote,
+            chunk_bytes,
+            chunk_bytes * self.scenario.engine.tensor_parallel_size,
         )
 
     def _cpu_tokens(self, instance: int, request: Request) -> int:
@@ -150,11 +166,15 @@ class World:
 
     def _make_driver(self, *, coalesce: bool) -> MultiRoundQa | TraceReplay:
         scenario, work = self.scenario, self.scenario.workload
+        submit, reception = self.front_end.submit, None
+        if scenario.tenants is not None:
+            reception = Reception(scenario.tenants, submit)
+            submit = reception.submit
         if isinstance(work, MultiRoundQaSpec):
             return MultiRoundQa(
                 work,
                 self.clock,
-                self.front_end.submit,
+                submit,
                 seed=scenario.seed,
                 coalesce=coalesce,
                 on_live_sessions=self.recorder.live_sessions,
@@ -162,10 +182,12 @@ class World:
         replay = make_replay(
             work,
             self.clock,
-            self.front_end.submit,
+            submit,
             seed=scenario.seed,
             on_live_sessions=self.recorder.live_sessions,
         )
+        if reception is not None:
+            reception.use_trace(replay.trace, replay.user_of_session)
         offload = scenario.offload
         replay.check(
             max_model_len=scenario.max_model_len,
@@ -208,19 +230,19 @@ class World:
             rows.extend(engine.usage.rows(requests, self.clock.now))
         if self.remote is not None:
             chunk_bytes = _chunk_bytes(self.scenario) * self.scenario.engine.tensor_parallel_size
-            stored = len(self.remote.keys) * chunk_bytes
+            capacity = self.remote.capacity_chunks
             rows.append(
                 {
                     "instance": -1,
                     "tier": "remote",
-                    "capacity_bytes": None,
+                    "capacity_bytes": None if capacity is None else capacity * chunk_bytes,
                     "mean_used_bytes": None,
-                    "peak_used_bytes": stored,
+                    "peak_used_bytes": self.remote.peak_chunks * chunk_bytes,
                     "lookups": sum(
                         e.lmcache.lookups for e in self.engines if e.lmcache is not None
                     ),
                     "hit_tokens": int(requests["hit_tokens_remote"].sum()),
-                    "evicted_bytes": 0,
+                    "evicted_bytes": self.remote.evicted_chunks * chunk_bytes,
                 }
             )
         return rows
@@ -240,6 +262,7 @@ def make_scheduler(
         max_num_batched_tokens=max_num_batched_tokens,
         max_num_seqs=max_num_seqs,
         prefix_caching=engine.enable_prefix_caching,
+        by_priority=engine.scheduling_policy == "priority",
     )
 
 
@@ -286,10 +309,26 @@ def make_lmcache(
             ttl_s=offload.cpu.ttl,
             now=lambda: clock.now,
             cost=partial(scenario.model.chunk_flops, offload.chunk_tokens),
+            allowances=allowances(scenario.tenants, "cpu", offload.cpu.capacity, chunk_bytes),
         ),
         remote=remote,
         client=client,
         chunk_bytes=chunk_bytes,
+    )
+
+
+def make_store(scenario: Scenario, now: Callable[[], float] = float) -> RemoteStore:
+    """Build the store that all instances share, with what it holds at the start."""
+    offload = scenario.offload
+    assert offload.remote is not None, "no remote tier"
+    chunk_bytes = _chunk_bytes(scenario) * scenario.engine.tensor_parallel_size
+    return make_remote_store(
+        offload.remote,
+        chunk_bytes,
+        remote_start(offload.remote.start_from),
+        now=now,
+        cost=partial(scenario.model.chunk_flops, offload.chunk_tokens),
+        allowances=allowances(scenario.tenants, "remote", offload.remote.capacity, chunk_bytes),
     )
 
 
@@ -337,7 +376,7 @@ def remote_start(start_from: Path | None) -> Iterable[int]:
     world.run()
     while any(engine.puts_in_flight for engine in world.engines):
         world.clock.step()
-    return world.remote.keys
+    return world.remote
 
 
 def _chunk_bytes(scenario: Scenario) -> int:

@@ -14,6 +14,42 @@ GIB = 1 << 30
 
 
 @st.composite
+def tenants(draw: st.DrawFn, *, cpu: bool, remote: bool, limited: bool) -> dict[str, Any]:
+    """Draw two or three tenants with parts of the tiers that exist."""
+    parts = st.sampled_from([None, None, 0.1, 0.3])
+    found: dict[str, Any] = {}
+    for name in ("a", "b", "c")[: draw(st.integers(2, 3))]:
+        found[name] = {
+            "share": draw(st.sampled_from([1, 3])),
+            "priority": draw(st.sampled_from([0, 0, 5])),
+        }
+        if cpu:
+            found[name] |= {"cpu_quota": draw(parts), "cpu_reserved": draw(parts)}
+        if remote and limited:
+            found[name] |= {"remote_quota": draw(parts), "remote_reserved": draw(parts)}
+    return found
+
+
+def share_out(draw: st.DrawFn, content: dict[str, Any]) -> None:
+    """Limit the store of a scenario and divide it among tenants, or do neither."""
+    offload = content.get("offload", {})
+    remote = offload.get("remote")
+    if remote is not None and draw(st.booleans()):
+        remote["capacity"] = draw(st.sampled_from(["800MiB", "2GiB"]))
+        remote["eviction"] = draw(st.sampled_from(get_args(EvictionName)))
+        remote["ttl"] = 5
+    content["engine"]["scheduling_policy"] = draw(st.sampled_from(["fcfs", "fcfs", "priority"]))
+    if draw(st.booleans()):
+        content["tenants"] = draw(
+            tenants(
+                cpu="cpu" in offload,
+                remote=remote is not None,
+                limited=remote is not None and "capacity" in remote,
+            )
+        )
+
+
+@st.composite
 def scenarios(draw: st.DrawFn) -> Scenario:
     """Draw a scenario of tens of requests: thrash, preemption, ties, tiers, instances."""
     history = draw(st.sampled_from([0, 300, 1_000, 2_700]))
@@ -64,6 +100,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}
+    share_out(draw, content)
     return Scenario.from_dict(content)
 
 
@@ -113,6 +150,12 @@ def made_up_workloads(draw: st.DrawFn) -> dict[str, Any]:
         workload |= {
             "turns": small_lengths(3, 6),
             "first_prompt": small_lengths(700, 1_500),
+            "resumed_chance": draw(st.sampled_from([0, 0.5])),
+            "resumed_turns": small_lengths(2, 4),
+            "resumed_prompt": small_lengths(1_500, 2_500),
+            "opening_turns": draw(st.integers(0, 2)),
+            "opening_growth": small_lengths(300, 800),
+            "window": draw(st.sampled_from([None, 1_800])),
             "growth": small_lengths(200, 500),
             "tool_pause": {"median": 1, "sigma": 1, "least": 0.1, "most": 3},
             "user_pause": {"median": 5, "sigma": 1, "most": 20},
@@ -159,4 +202,5 @@ def replayed_scenarios(
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}
+    share_out(draw, content)
     return Scenario.from_dict(content)

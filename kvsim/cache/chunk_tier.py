@@ -11,14 +11,10 @@ keys (`policies`), or extents of them (`extents`), which is the same for LRU and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from math import inf
+from collections.abc import Iterator, Sequence
 
-from kvsim.cache.extents import ExtentOrder
-from kvsim.cache.key_order import KeyOrder, Order, SecondHit, TtlOrder
+from kvsim.cache.key_order import Busy, Order
 from kvsim.cache.keys import Keys, num_keys
-from kvsim.cache.policies import make_policy
-from kvsim.spec.offload import AdmissionName, EvictionName
 
 
 class ChunkTier:
@@ -28,6 +24,8 @@ class ChunkTier:
         self.capacity_chunks = capacity_chunks
         self.used_chunks = 0
         self.evicted_chunks = 0
+        self.tenant: str | None = None
+        """Whose the next allocations and entries are; counts in a `TenantTier` only."""
         self._order = order
         self._pins: dict[int, Keys] = {}  # by request
         self._held: set[int] = set()  # resident chunks that a put reads
@@ -37,6 +35,14 @@ class ChunkTier:
     def num_resident(self) -> int:
         """Count the chunks that a lookup can find."""
         return len(self._order)
+
+    def charge_to(self, tenant: str | None) -> None:
+        """Say whose the next allocations and entries are."""
+        self.tenant = tenant
+
+    def residents(self) -> Iterator[int]:
+        """Yield the chunks that a lookup can find, in no order."""
+        return iter(self._order)
 
     def prefix(self, keys: Keys) -> int:
         """Count the leading keys that are resident."""
@@ -58,7 +64,7 @@ class ChunkTier:
             return n
         may_leave = len(self._order) - len(self._held)
         if self._pins and n > free + may_leave - sum(map(num_keys, self._pins.values())):
-            may_leave = len(self._order) - len(self._busy())  # pins overlap
+            may_leave = len(self._order) - len(self._busy_keys())  # pins overlap
         return min(n, free + may_leave)
 
     def allocate(self, n: int) -> None:
@@ -80,13 +86,16 @@ class ChunkTier:
         A key that is there keeps its old chunk.
         """
         for run in keys:
-            known = self._order.insert(run)
-            if held:
-                self._held.update(run if not known else set(run).difference(known))
-                for key in known:
-                    self._spare[key] = self._spare.get(key, 0) + 1
-            else:
-                self.used_chunks -= len(known)
+            self._enter(run, self._order.insert(run), held=held)
+
+    def _enter(self, run: range, outside: Sequence[int], *, held: bool) -> None:
+        """Account for entered keys; those `outside` were there already, or were not admitted."""
+        if held:
+            self._held.update(run if not outside else set(run).difference(outside))
+            for key in outside:
+                self._spare[key] = self._spare.get(key, 0) + 1
+        else:
+            self.used_chunks -= len(outside)
 
     def release(self, keys: Sequence[int]) -> None:
         """End one put's hold of each chunk."""
@@ -105,37 +114,31 @@ class ChunkTier:
     @property
     def busy_chunks(self) -> int:
         """Count the chunks that may not leave, second copies included."""
-        return len(self._busy()) + sum(self._spare.values())
+        return len(self._busy_keys()) + sum(self._spare.values())
 
-    def _busy(self) -> set[int]:
-        """Name the resident chunks that may not leave; few requests pin at a time."""
+    def _busy(self) -> Busy:
+        """Tell of a resident chunk whether it may not leave."""
         if not self._pins:
             return self._held
+        return _Busy(self._held, [run for keys in self._pins.values() for run in keys])
+
+    def _busy_keys(self) -> set[int]:
+        """Name the resident chunks that may not leave; pins overlap."""
         return self._held.union(*(run for keys in self._pins.values() for run in keys))
 
 
-def make_chunk_tier(
-    capacity_chunks: int,
-    eviction: EvictionName,
-    *,
-    extents: bool,
-    admission: AdmissionName = "all",
-    ttl_s: float = inf,
-    now: Callable[[], float] = float,
-    cost: Callable[[int], float] = float,
-) -> ChunkTier:
-    """Build an empty tier; `extents=False` keeps single keys whatever the policy (the oracle).
+class _Busy:
+    """Chunks that puts hold or loads were promised; few requests pin at a time."""
 
-    `now` tells the time to the policy ttl, `cost` is that of computing the chunk at a place of a
-    prompt, for the policy cost_aware.
-    """
-    order: Order
-    if eviction == "ttl":
-        order = TtlOrder(ttl_s, now)
-    elif extents and eviction in ("lru", "fifo"):
-        order = ExtentOrder(moves=eviction == "lru")
-    else:
-        order = KeyOrder(make_policy(eviction, capacity_chunks, cost))
-    if admission == "second_hit":
-        order = SecondHit(order)
-    return ChunkTier(capacity_chunks, order)
+    def __init__(self, held: set[int], pinned: list[range]) -> None:
+        self._held = held
+        self._pinned = pinned
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._held or any(key in run for run in self._pinned)
+
+    def isdisjoint(self, keys: range) -> bool:
+        for run in self._pinned:
+            if run.start < keys.stop and keys.start < run.stop:
+                return False
+        return self._held.isdisjoint(keys)

@@ -9,9 +9,11 @@ its keys from the end (after a touch) or from the beginning (as entered).
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from operator import attrgetter
 
+from kvsim.cache.key_order import Busy
 from kvsim.cache.keys import Keys, node_of
 
 _start = attrgetter("lo")
@@ -42,6 +44,11 @@ class ExtentOrder:
     def __len__(self) -> int:
         return self._num_keys
 
+    def __iter__(self) -> Iterator[int]:
+        for extents in self._by_node.values():
+            for extent in extents:
+                yield from range(extent.lo, extent.hi)
+
     def prefix(self, keys: Keys) -> int:
         count = 0
         for run in keys:
@@ -57,6 +64,13 @@ class ExtentOrder:
                 return count + position - run.start
             count += len(run)
         return count
+
+    def gap_end(self, start: int, stop: int) -> int:
+        """Return the first resident key of `[start, stop)`, keys of one node; `stop` if none is."""
+        for extent in self._by_node.get(node_of(start), ()):
+            if extent.hi > start:
+                return max(start, min(extent.lo, stop))
+        return stop
 
     def touch(self, keys: Keys) -> None:
         if not self._moves:
@@ -121,34 +135,40 @@ class ExtentOrder:
         insort(extents, extent, key=_start)
         self._append(extent)
 
-    def evict(self, n: int, busy: set[int]) -> None:
+    def evict(self, n: int, busy: Busy) -> Iterable[int]:
         self._num_keys -= n
         extent = self._list.next
+        gone: list[Iterable[int]] = []
         while n:
             assert extent is not self._list, "evict without so many victims"
             following = extent.next
             if busy and not busy.isdisjoint(range(extent.lo, extent.hi)):
-                n -= self._evict_around(extent, n, busy)
+                around = self._evict_around(extent, n, busy)
+                n -= len(around)
+                gone.append(around)
             else:
                 dropped = min(n, extent.hi - extent.lo)
                 n -= dropped
                 if extent.backward:
                     extent.hi -= dropped
+                    gone.append(range(extent.hi, extent.hi + dropped))
                 else:
+                    gone.append(range(extent.lo, extent.lo + dropped))
                     extent.lo += dropped
                 if extent.lo == extent.hi:
                     self._unlink(extent)
                     self._forget(extent)
             extent = following
+        return chain.from_iterable(gone)
 
-    def _evict_around(self, extent: _Extent, n: int, busy: set[int]) -> int:
-        """Drop up to `n` keys of an extent that are not busy; return how many."""
+    def _evict_around(self, extent: _Extent, n: int, busy: Busy) -> list[int]:
+        """Drop up to `n` keys of an extent that are not busy; return them."""
         keys = range(extent.lo, extent.hi)
-        dropped = 0
+        dropped: list[int] = []
         kept: list[_Extent] = []
         for key in reversed(keys) if extent.backward else keys:
-            if key not in busy and dropped < n:
-                dropped += 1
+            if len(dropped) < n and key not in busy:
+                dropped.append(key)
             elif kept and key == (kept[-1].lo - 1 if extent.backward else kept[-1].hi):
                 kept[-1].lo = min(kept[-1].lo, key)
                 kept[-1].hi = max(kept[-1].hi, key + 1)

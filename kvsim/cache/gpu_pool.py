@@ -105,9 +105,10 @@ class GpuPool:
         """
         size = self.block_tokens
         full_blocks = -(-max(full_tokens, num_tokens) // size)
-        if full_blocks - hit_blocks + self.idle_hits(path, hit_blocks) > self.free_blocks:
+        idle_hits = self.idle_hits(path, hit_blocks) if hit_blocks else 0
+        if full_blocks - hit_blocks + idle_hits > self._blank + self._idle:
             return False
-        holding = _Holding(self._touch(path, hit_blocks), hit_blocks)
+        holding = _Holding(self._touch(path, hit_blocks) if hit_blocks else [], hit_blocks)
         new_blocks = -(-num_tokens // size) - hit_blocks
         self._take(new_blocks)
         holding.total += new_blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Protocol
 
@@ -11,10 +11,18 @@ from kvsim.cache.keys import Keys, leading
 from kvsim.cache.policies import EvictionPolicy, Lru
 
 
+class Busy(Protocol):
+    """Keys that may not leave."""
+
+    def __contains__(self, key: object, /) -> bool: ...
+    def isdisjoint(self, keys: range, /) -> bool: ...
+
+
 class Order(Protocol):
     """The resident keys of a tier, and who goes first."""
 
     def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[int]: ...
 
     def prefix(self, keys: Keys) -> int:
         """Count the leading keys that are resident."""
@@ -25,8 +33,8 @@ class Order(Protocol):
     def insert(self, keys: range) -> list[int]:
         """Add the keys that are not resident, in order; return those that did not enter."""
 
-    def evict(self, n: int, busy: set[int]) -> None:
-        """Drop the first `n` keys that are not busy; there are so many."""
+    def evict(self, n: int, busy: Busy) -> Iterable[int]:
+        """Drop the first `n` keys that are not busy, and name them; there are so many."""
 
 
 class KeyOrder:
@@ -38,6 +46,9 @@ class KeyOrder:
 
     def __len__(self) -> int:
         return len(self._resident)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._resident)
 
     def prefix(self, keys: Keys) -> int:
         return leading(keys, self._resident)
@@ -53,10 +64,11 @@ class KeyOrder:
         self._resident.update(keys)
         return known
 
-    def evict(self, n: int, busy: set[int]) -> None:
+    def evict(self, n: int, busy: Busy) -> Iterable[int]:
         victims = self._policy.evict(n, busy)
         assert len(victims) == n, "evict without so many victims"
         self._resident.difference_update(victims)
+        return victims
 
 
 class TtlOrder(KeyOrder):
@@ -90,10 +102,11 @@ class TtlOrder(KeyOrder):
         self._date(keys)
         return known
 
-    def evict(self, n: int, busy: set[int]) -> None:
-        super().evict(n, busy)
+    def evict(self, n: int, busy: Busy) -> Iterable[int]:
+        victims = super().evict(n, busy)
         if len(self._used_s) > 2 * len(self._resident) + 1_000:
             self._used_s = {key: self._used_s[key] for key in self._resident}
+        return victims
 
     def _date(self, keys: Iterable[int]) -> None:
         now_s = self._now()
@@ -110,6 +123,9 @@ class SecondHit:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
 
     def prefix(self, keys: Keys) -> int:
         return self._order.prefix(keys)
@@ -131,5 +147,5 @@ class SecondHit:
             self._offered.popitem(last=False)
         return outside
 
-    def evict(self, n: int, busy: set[int]) -> None:
-        self._order.evict(n, busy)
+    def evict(self, n: int, busy: Busy) -> Iterable[int]:
+        return self._order.evict(n, busy)

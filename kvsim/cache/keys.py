@@ -27,7 +27,9 @@ def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int
         return [(path[-1][0], lo, hi)]  # most calls ask for the end of a prompt
     cut: list[tuple[int, int, int]] = []
     for node, end_token in path:
-        end = min(end_token // unit_tokens, hi)
+        end = end_token // unit_tokens
+        if end > hi:
+            end = hi
         if end > lo:
             cut.append((node, lo, end))
             lo = end
@@ -52,9 +54,12 @@ def num_keys(keys: Keys) -> int:
 
 def cut(keys: Keys, lo: int, hi: int) -> Keys:
     """Take the keys number `lo` to `hi - 1`."""
-    taken: Keys = []
     if lo >= hi:
-        return taken
+        return []
+    if len(keys) == 1:  # most prompts of a tier's own part
+        run = keys[0][max(lo, 0) : hi]
+        return [run] if run else []
+    taken: Keys = []
     for run in keys:
         length = len(run)
         if lo < length:

@@ -12,7 +12,6 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from kvsim.cache.remote_store import RemoteStore
 from kvsim.calibration.readers.engine_steps import ScheduledStep
 from kvsim.calibration.readers.run_folder import Arrival, MeasuredRun, arrivals, load_run
 from kvsim.des.clock import Clock
@@ -20,7 +19,7 @@ from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.sequence import Sequence, Step
 from kvsim.errors import ConfigError
 from kvsim.metrics.recorder import Recorder
-from kvsim.simulate import make_lmcache, make_scheduler, remote_start
+from kvsim.simulate import make_lmcache, make_scheduler, make_store
 from kvsim.spec import MultiRoundQaSpec, Scenario
 from kvsim.storage import make_server
 from kvsim.workload.multi_round_qa import prompt_path
@@ -68,7 +67,7 @@ class _Replayer:
         self._workload = scenario.workload
         remote, server = None, None
         if scenario.offload.connector != "none" and scenario.offload.remote is not None:
-            remote = RemoteStore(remote_start(scenario.offload.remote.start_from))
+            remote = make_store(scenario)
             server = make_server(scenario.offload.remote.profile, self._clock)
         self._lmcache = make_lmcache(scenario, 0, self._clock, remote, server, Recorder())
         self._scheduler = make_scheduler(scenario, self._lmcache)

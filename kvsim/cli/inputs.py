@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,3 +118,9 @@ def recorded_run(run_dir: Path, scenario: Path | None, pairs: Sequence[str] | No
 def print_json(value: object) -> None:
     """Print one JSON value on stdout."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_remarks(remarks: Iterable[str]) -> None:
+    """Tell a person on stderr what was repaired or left out of the workload."""
+    for remark in remarks:
+        typer.echo(f"kvsim: {remark}", err=True)

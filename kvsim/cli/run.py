@@ -11,6 +11,7 @@ from kvsim.cli.inputs import (
     ProfilesOption,
     SetOption,
     print_json,
+    print_remarks,
     read_scenario,
     run_folder,
     writable_folder,
@@ -87,13 +88,22 @@ def run(
     from kvsim.simulate import simulate
 
     result = simulate(described, save_to=out)
+    print_remarks(result.remarks)
     basis = measured_basis(described)
     trust = confidence(result, basis)
     report = judge(result, promise)
     if as_json:
         judged = {} if report is None else {"slo": report.to_dict()}
         told = {"confidence": trust.verdict, "out_of_range": [asdict(o) for o in trust.outside]}
-        print_json({**result.summary_dict(), **told, **judged, "wall_s": result.manifest.wall_s})
+        print_json(
+            {
+                **result.summary_dict(),
+                **result.tenants_dict(),
+                **told,
+                **judged,
+                "wall_s": result.manifest.wall_s,
+            }
+        )
     else:
         _print_tables(result, report)
         typer.echo(confidence_line(trust, basis.name))
@@ -109,6 +119,7 @@ def _without_time(scenario: "Scenario", *, as_json: bool, promised: bool) -> int
     if promised:
         raise ConfigError("--no-time: gives hit rates only; leave out --slo and --out")
     found = untimed_hits(scenario)
+    print_remarks(found["remarks"])
     if as_json:
         print_json(found)
         return 0
@@ -142,6 +153,8 @@ def _print_tables(result: "RunResult", report: "SloReport | None") -> None:
     console.print(tables.headline(result.scenario.name, summary, result.manifest.wall_s))
     console.print(tables.tokens_by_source(summary))
     console.print(tables.tiers(result.tiers))
+    if result.scenario.tenants is not None:
+        console.print(tables.tenants(result.tenants_dict()))
     console.print(tables.verdict(summary))
     if report is not None:
         console.print(slo_table(report))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, SetOption, print_json
+from kvsim.cli.inputs import JsonOption, SetOption, print_json, print_remarks
 from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -140,8 +140,7 @@ def convert(
         write_trace(trace, out, target, progress=report)
     of = f" of {trace.num_sessions:,} sessions" if trace.has_sessions else ""
     typer.echo(f"{len(trace):,} requests{of} are in {out}")
-    for line in _remarks(trace):
-        typer.echo(f"kvsim: {line}", err=True)
+    print_remarks(_remarks(trace))
     return 0
 
 
@@ -237,14 +236,11 @@ def _write_format(name: str) -> "WriteFormat":
 
 
 def _remarks(trace: "Trace") -> list[str]:
-    lines = list(trace.notes)
+    lines = trace.remarks
     if trace.clock == "session":
         lines.append("times count from the start of each session: all begin at 0 in the new file")
     if trace.clock == "none":
         lines.append("the trace has no times: all requests are at 0 in the new file")
-    if trace.damaged:
-        first = trace.damaged[0]
-        lines.append(f"{len(trace.damaged)} damaged rows left out, e.g. {first.where}: {first.why}")
     return lines
 
 

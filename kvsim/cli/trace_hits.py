@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, print_json
+from kvsim.cli.inputs import JsonOption, print_json, print_remarks
 from kvsim.cli.trace import (
     FileArgument,
     FormatOption,
@@ -87,9 +87,7 @@ def hits(
         print_hits(trace.name, asked, found, more, kv_bytes)
         if chart is not None:
             typer.echo(f"charts are in {chart}")
-    for damage in trace.damaged[:1]:
-        words = f"{len(trace.damaged)} damaged rows left out, e.g. {damage.where}: {damage.why}"
-        typer.echo(f"kvsim: {words}", err=True)
+    print_remarks(trace.remarks)
     return 0
 
 

@@ -200,7 +200,8 @@ class Engine:
             num_steps=runway,
             contexts=[sequence.num_computed for sequence in scheduler.running],
         )
-        self._wakes_on_arrival = not scheduler.waiting and decodes < scheduler.max_num_seqs
+        in_line = scheduler.waiting and not scheduler.by_priority
+        self._wakes_on_arrival = not in_line and decodes < scheduler.max_num_seqs
         self._alarm = alarm = clock.at(run.starts[runway], self._plan)
         yield alarm
         self._alarm = self._run_ahead = None

@@ -4,11 +4,14 @@ Follows vLLM V1's scheduler: running requests first, in admission order, then wa
 tokens, blocks and places last; chunked prefill; the whole prompt must fit at admission; the head
 of the line blocks those behind it; preemption by recompute, youngest first. With async scheduling
 a step is planned while the one before it runs, so the last sampled token may be a placeholder.
-Left out: speculative decoding, LoRA, encoder inputs, priorities.
+Under the policy priority the line is in the order of priority, arrival and number, and the last of
+the running in this order is preempted, be it already in the step that is planned.
+Left out: speculative decoding, LoRA, encoder inputs.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from typing import Protocol
 
@@ -49,12 +52,14 @@ class Scheduler:
         max_num_batched_tokens: int,
         max_num_seqs: int,
         prefix_caching: bool = True,
+        by_priority: bool = False,
     ) -> None:
         self.pool = pool
         self.connector = connector
         self.max_num_batched_tokens = max_num_batched_tokens
         self.max_num_seqs = max_num_seqs
         self.prefix_caching = prefix_caching
+        self.by_priority = by_priority
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.line_blocked = False
@@ -67,7 +72,12 @@ class Scheduler:
 
     def add(self, sequence: Sequence) -> None:
         """Queue a request that arrived."""
-        self.waiting.append(sequence)
+        if not self.by_priority:
+            self.waiting.append(sequence)
+            return
+        insort(self.waiting, sequence, key=_rank)
+        if self.waiting[0] is sequence:
+            self.line_blocked = False  # another head of the line
 
     def schedule(self) -> Step:
         """Plan the next step and charge it at once, as vLLM does: `num_computed` moves on."""
@@ -83,6 +93,7 @@ class Scheduler:
         preempted = False
         running = self.running
         block_tokens = self.pool.block_tokens
+        before: dict[int, int] | None = {} if self.by_priority else None
         index = 0
         while index < len(running) and budget > 0:
             sequence = running[index]
@@ -94,6 +105,8 @@ class Scheduler:
                 >= sequence.prompt_tokens + sequence.max_tokens
             ):
                 continue  # its last token is in flight
+            if before is not None:
+                before[sequence.request_id] = computed
             if (
                 sequence.placeholders
                 and computed >= sequence.prefill_end
@@ -111,7 +124,14 @@ class Scheduler:
                 continue
             n = min(sequence.num_tokens + sequence.placeholders - computed, budget)
             while not self.pool.grow(sequence.request_id, computed + n):
-                victim = running.pop()
+                place = len(running) - 1
+                if before is not None:
+                    place = max(range(len(running)), key=lambda i: _rank(running[i]))
+                victim = running.pop(place)
+                if before is not None and place < index - 1:
+                    index -= 1
+                    if victim.request_id in before:
+                        budget += _take_back(step, victim, before[victim.request_id])
                 self._preempt(victim)
                 preempted = True
                 if victim is sequence:
@@ -174,7 +194,10 @@ class Scheduler:
         self.connector.preempted(victim)
         victim.num_computed = 0
         victim.request.preemptions += 1
-        self.waiting.appendleft(victim)
+        if self.by_priority:
+            insort(self.waiting, victim, key=_rank)
+        else:
+            self.waiting.appendleft(victim)
         self.line_blocked = False
 
     def update(self, step: Step) -> list[Sequence]:
@@ -260,6 +283,28 @@ class Scheduler:
             if self.prefix_caching:
                 # The newest token is known, but its KV belongs to the step in flight.
                 self.pool.commit(sequence.request_id, sequence.path, sequence.num_tokens - 1)
+
+
+def _take_back(step: Step, victim: Sequence, before: int) -> int:
+    """Take a request out of a step that is being planned; return the tokens that it had there."""
+    n = victim.num_computed - before
+    if before < victim.prefill_end:
+        step.chunks.remove((before, n))
+    else:
+        step.decodes -= 1
+        step.context_tokens -= before
+    if victim in step.sampled:
+        step.sampled.remove(victim)
+        victim.placeholders -= 1
+    if victim in step.stores:
+        step.stores.remove(victim)
+    return n
+
+
+def _rank(sequence: Sequence) -> tuple[int, float, int]:
+    """Give a request's place under the policy priority: the least is served first."""
+    request = sequence.request
+    return request.priority, request.arrival_s, request.request_id
 
 
 NO_LIMIT = 1 << 60

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.remote_store import LimitedStore, RemoteStore
+from kvsim.cache.tenant_tier import TenantTier
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.schedule import BlockBook
 from kvsim.metrics.columns import Columns
@@ -60,3 +64,31 @@ class TierUsage:
                 }
             )
         return rows
+
+
+def kept_by_tenants(
+    tenants: Iterable[str],
+    cpu_tiers: Iterable[ChunkTier],
+    store: RemoteStore | None,
+    cpu_chunk_bytes: int,
+    remote_chunk_bytes: int,
+) -> dict[str, dict[str, int | None]]:
+    """Give the most that each tenant took of the tiers and what of it was evicted.
+
+    CPU tiers are added up; None where the tier keeps no account of tenants.
+    """
+    cpu = [tier for tier in cpu_tiers if isinstance(tier, TenantTier)]
+    remote = [store.tier] if isinstance(store, LimitedStore) else []
+    shared = [tier for tier in remote if isinstance(tier, TenantTier)]
+    kept: dict[str, dict[str, int | None]] = {}
+    for tenant in tenants:
+        kept[tenant] = row = {}
+        for name, tiers, size in (
+            ("cpu", cpu, cpu_chunk_bytes),
+            ("remote", shared, remote_chunk_bytes),
+        ):
+            peak = sum(tier.peak_of[tenant] for tier in tiers) * size
+            evicted = sum(tier.evicted_of[tenant] for tier in tiers) * size
+            row[f"{name}_peak_bytes"] = peak if tiers else None
+            row[f"{name}_evicted_bytes"] = evicted if tiers else None
+    return kept

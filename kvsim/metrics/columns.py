@@ -24,16 +24,19 @@ TOKEN_SUMS = (
 )
 _INSTANTS = ("arrival_s", "scheduled_s", "first_token_s", "finished_s", "load_s")
 _COUNTS = ("output_tokens", "preemptions", *TOKEN_SUMS)
-_fields = attrgetter("outcome", "instance", *_INSTANTS, *_COUNTS)
+_fields = attrgetter("outcome", "instance", "tenant", *_INSTANTS, *_COUNTS)
 
 
 def request_columns(requests: Iterable[Request]) -> Columns:
     """Return the columns of requests, warm-ups left out; a missing instant is NaN."""
     rows = [_fields(request) for request in requests if not request.warmup]
-    outcomes, instances, *values = zip(*rows, strict=True) if rows else [()] * (len(_COUNTS) + 7)
+    outcomes, instances, tenants, *values = (
+        zip(*rows, strict=True) if rows else [()] * (len(_INSTANTS) + len(_COUNTS) + 3)
+    )
     columns: dict[str, NDArray[Any]] = {
         "finished": np.array([outcome == "finished" for outcome in outcomes], dtype=bool),
         "failed": np.array([outcome in ("failed", "rejected") for outcome in outcomes], dtype=bool),
+        "tenant": np.array(tenants, dtype=object),
         "instance": np.array([-1 if i is None else i for i in instances], dtype=np.int32),
     }
     for name, column in zip(_INSTANTS + _COUNTS, values, strict=True):

@@ -29,6 +29,7 @@ from kvsim.metrics.tables import (
     to_frame,
     write_table,
 )
+from kvsim.metrics.tenants import fairness, tenant_rows
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.yamlfile import read_mapping, yaml_text
 
@@ -72,6 +73,8 @@ class RunResult(Frames):
     _make_tables: Callable[[], Mapping[str, pa.Table]]
     _recorder: Recorder | None = None
     """The rows that are still in memory, if they all are."""
+    remarks: Sequence[str] = ()
+    """What was left out or repaired of the workload, for the user; a saved run does not keep it."""
 
     @classmethod
     def from_run(
@@ -86,8 +89,13 @@ class RunResult(Frames):
         events: int,
         wall_s: float,
         died: bool,
+        kept: Mapping[str, Mapping[str, int | None]] | None = None,
+        remarks: Sequence[str] = (),
     ) -> RunResult:
-        """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept."""
+        """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept.
+
+        `kept` has what each tenant took of the tiers, if tenants are told apart.
+        """
         launching_s = scenario.workload.time
         if launching_s is None:
             arrivals_s = recorder.request_columns()["arrival_s"]
@@ -101,6 +109,16 @@ class RunResult(Frames):
             events=events,
             died=died,
         )
+        tenants_rows: Sequence[Mapping[str, Any]] = ()
+        if scenario.tenants is not None and kept is not None:
+            tenants_rows = tenant_rows(
+                scenario.tenants,
+                recorder.request_columns(),
+                kept,
+                start_s=min(start_s + scenario.warmup_cut, end_s),
+                end_s=end_s,
+                slo=scenario.slo,
+            )
         manifest = Manifest(
             kvsim_version=_version(),
             scenario_hash=scenario.hash(),
@@ -114,8 +132,9 @@ class RunResult(Frames):
             scenario,
             manifest,
             summary,
-            partial(build_tables, recorder, tiers_rows, remote_keys),
+            partial(build_tables, recorder, tiers_rows, remote_keys, tenants_rows),
             recorder if recorder.sink is None else None,
+            remarks,
         )
 
     @cached_property
@@ -131,6 +150,11 @@ class RunResult(Frames):
     def sessions(self) -> pd.DataFrame:
         """A row a change of the number of live sessions."""
         return to_frame(self._tables["sessions"])
+
+    @cached_property
+    def tenants(self) -> pd.DataFrame | None:
+        """A row a tenant (see `kvsim.metrics.tenants`); None where none are told apart."""
+        return None if self.scenario.tenants is None else to_frame(self._tables["tenants"])
 
     def columns(self, name: str, *columns: str) -> Columns:
         """Return columns of `requests` (without warm-ups), `steps` or `transfers` as arrays.
@@ -164,9 +188,20 @@ class RunResult(Frames):
             found[column] = np.array(values, dtype=object if words else None)
         return found
 
+    @property
+    def _table_names(self) -> list[str]:
+        return [*FIELDS] if self.scenario.tenants is None else [*FIELDS, "tenants"]
+
     def summary_dict(self) -> Summary:
         """Return the figures of the run (see `kvsim.metrics.summary`)."""
         return dict(self._summary)
+
+    def tenants_dict(self) -> dict[str, Any]:
+        """Return the table of tenants and how fair it was; empty where none are told apart."""
+        if self.scenario.tenants is None:
+            return {}
+        rows = self._tables["tenants"].to_pylist()
+        return {"tenants": rows, "fairness": fairness(rows)}
 
     def summary(self) -> pd.Series[Any]:
         """Return the figures of the run as one flat row."""
@@ -185,7 +220,7 @@ class RunResult(Frames):
 
     def write_files(self, folder: Path, *, but: Collection[str] = ()) -> None:
         """Write the files of a saved run into a folder, `but` for tables that are there."""
-        for name in FIELDS:
+        for name in self._table_names:
             if name not in but:
                 write_table(self._tables[name], folder / f"{name}.parquet")
         (folder / "scenario.yaml").write_text(yaml_text(self.scenario.to_dict()), "utf-8")
@@ -201,7 +236,8 @@ class RunResult(Frames):
                 f"{folder}: is no saved run (manifest.json is missing); "
                 "name a folder that `kvsim run --out` has made"
             )
-        tables = {name: read_table(name, folder / f"{name}.parquet") for name in FIELDS}
+        names = [*FIELDS, "tenants"] if (folder / "tenants.parquet").is_file() else [*FIELDS]
+        tables = {name: read_table(name, folder / f"{name}.parquet") for name in names}
         path = folder / "scenario.yaml"
         try:
             manifest = Manifest(**json.loads((folder / "manifest.json").read_text("utf-8")))

@@ -24,6 +24,7 @@ from kvsim.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from kvsim.metrics.columns import Columns
     from kvsim.metrics.recorder import StepRow
     from kvsim.metrics.result import RunResult
     from kvsim.spec.slo import SloSpec, SloTarget
@@ -132,6 +133,13 @@ def latencies_from_table(requests: pd.DataFrame, end_s: float) -> Latencies:
     return _latencies(*columns, end_s=end_s)
 
 
+def latencies_of_columns(columns: Columns, end_s: float) -> Latencies:
+    """Take what the limits need from columns of requests (see `kvsim.metrics.columns`)."""
+    names = ("arrival_s", "scheduled_s", "first_token_s", "finished_s")
+    values = [columns[name] for name in (*names, "prompt_tokens", "output_tokens")]
+    return _latencies(*values, end_s=end_s)
+
+
 def _latencies(
     arrival_s: Floats,
     scheduled_s: Floats,
@@ -186,9 +194,7 @@ def evaluate(
     if not targets:
         raise ConfigError("slo: promises nothing; give ttft, tpot or targets")
     launched = latencies.ttft_s.size
-    good = np.ones(launched, dtype=bool)
-    for target in request_limits(targets):
-        good &= _meets(target, latencies)
+    good = meets_limits(slo, latencies)
     num_good = int(good.sum())
     attainment = num_good / launched if launched else 0.0
     goodput = num_good / span_s if span_s > 0 else 0.0
@@ -211,6 +217,14 @@ def evaluate(
         required=slo.quantile if each else None,
         passed=kept and all(outcome.passed for outcome in outcomes),
     )
+
+
+def meets_limits(slo: SloSpec, latencies: Latencies) -> NDArray[np.bool_]:
+    """Tell which requests are good: those that meet every limit on requests."""
+    good = np.ones(latencies.ttft_s.size, dtype=bool)
+    for target in request_limits(slo.all_targets):
+        good &= _meets(target, latencies)
+    return good
 
 
 def evaluate_run(slo: SloSpec, result: RunResult) -> SloReport:

@@ -22,15 +22,16 @@ STREAMED = ("requests", "steps", "transfers")
 class TableStream:
     """Write the long tables of a run into a folder, to the same bytes as if all at its end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tenants: bool = False) -> None:
         self._folder = folder
+        self._tenants = tenants
         self._writers: dict[str, pq.ParquetWriter] = {}
 
     def take(self, name: str, rows: Sequence[Any]) -> None:
         """Write the next rows of a table."""
         import pyarrow.parquet as pq
 
-        table = make_table(name, rows)
+        table = make_table(name, rows, tenants=self._tenants)
         writer = self._writers.get(name)
         if writer is None:
             path = self._folder / f"{name}.parquet"

@@ -18,6 +18,7 @@ from kvsim.metrics.recorder import (
     TRANSFER_COLUMNS,
     Recorder,
 )
+from kvsim.metrics.tenants import TENANT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,12 +102,23 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+WITH_TENANTS: Mapping[str, Mapping[str, str]] = {
+    "requests": {**FIELDS["requests"], "tenant": "string"},
+    "tenants": TENANT_FIELDS,
+}
+"""The tables that a run has, or has otherwise, if tenants are told apart."""
+
+
 def build_tables(
     recorder: Recorder,
     tiers_rows: Sequence[Mapping[str, Any]],
     remote_keys: Iterable[tuple[int, int]],
+    tenants_rows: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, pa.Table]:
-    """Make all tables of a run; rows keep the order in which they were recorded."""
+    """Make all tables of a run; rows keep the order in which they were recorded.
+
+    Tenants appear in them if there are any.
+    """
     rows: dict[str, Iterable[Any]] = {
         "requests": recorder.requests,
         "steps": recorder.steps,
@@ -115,16 +127,19 @@ def build_tables(
         "sessions": recorder.sessions,
         "remote": sorted(remote_keys),
     }
-    return {name: make_table(name, rows[name]) for name in FIELDS}
+    tenants = bool(tenants_rows)
+    if tenants:
+        rows["tenants"] = [[row[name] for name in TENANT_FIELDS] for row in tenants_rows]
+    return {name: make_table(name, values, tenants=tenants) for name, values in rows.items()}
 
 
-def make_table(name: str, rows: Iterable[Any]) -> pa.Table:
+def make_table(name: str, rows: Iterable[Any], *, tenants: bool = False) -> pa.Table:
     """Make a table of recorded rows: tuples, or requests for the table of requests."""
     import pyarrow as pa
 
     if name == "requests":
-        rows = map(_request_row, rows)
-    schema = _schema(name)
+        rows = map(_request_row_with_tenant if tenants else _request_row, rows)
+    schema = _schema(name, tenants=tenants)
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.table(
         [pa.array(values, type=field.type) for values, field in zip(columns, schema, strict=True)],
@@ -132,10 +147,11 @@ def make_table(name: str, rows: Iterable[Any]) -> pa.Table:
     )
 
 
-def _schema(name: str) -> pa.Schema:
+def _schema(name: str, *, tenants: bool = False) -> pa.Schema:
     import pyarrow as pa
 
-    return pa.schema([pa.field(column, kind) for column, kind in FIELDS[name].items()])
+    fields = WITH_TENANTS.get(name) if tenants else None
+    return pa.schema([pa.field(column, kind) for column, kind in (fields or FIELDS[name]).items()])
 
 
 _recorded = attrgetter(*_REQUEST_FIELDS)
@@ -156,6 +172,10 @@ def _request_row(r: Request) -> tuple[Any, ...]:
     return (*_recorded(r), ttft, tpot, e2e, queue, prefill, decode)
 
 
+def _request_row_with_tenant(request: Request) -> tuple[Any, ...]:
+    return (*_request_row(request), request.tenant)
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Write a table so that equal rows give equal bytes."""
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
@@ -174,7 +194,10 @@ def read_table(name: str, path: Path) -> pa.Table:
         raise ConfigError(
             f"{path}: cannot be read as a saved run's {name} ({error}); run the scenario again"
         ) from None
-    if not table.schema.equals(_schema(name)):
+    known = [_schema(name)] if name in FIELDS else []
+    if name in WITH_TENANTS:
+        known.append(_schema(name, tenants=True))
+    if not any(table.schema.equals(schema) for schema in known):
         raise ConfigError(
             f"{path}: its columns are not those of this version's {name}; run the scenario again"
         )

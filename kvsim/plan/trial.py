@@ -55,13 +55,13 @@ def try_out(scenario: Scenario, slo: SloSpec | None = None) -> Trial:
     gc.disable()  # as simulate(): the world lives to the end
     try:
         world = World(scenario, coalesce=True)
-        had = len(world.remote.keys) if world.remote is not None else 0
+        had = len(world.remote) if world.remote is not None else 0
         world.run()
         result = world.result(begun_s)
     finally:
         if collecting:
             gc.enable()
-    has = len(world.remote.keys) if world.remote is not None else 0
+    has = len(world.remote) if world.remote is not None else 0
     requests = world.recorder.requests
     report = None
     if slo is not None:

@@ -6,30 +6,39 @@ under way hold nothing, loads and puts are done at once, queues are empty, and T
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
-from kvsim.cache.chunk_tier import ChunkTier, make_chunk_tier
+from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.gpu_pool import GpuPool
-from kvsim.cache.keys import Keys, cut, num_keys, unit_keys
+from kvsim.cache.keys import cut, unit_keys
+from kvsim.cache.make import allowances, make_chunk_tier
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.des.clock import Clock
 from kvsim.errors import ConfigError
 from kvsim.routing.cache_aware import Surroundings
 from kvsim.routing.routers import make_router
-from kvsim.simulate import remote_start
+from kvsim.simulate import make_store
 from kvsim.spec import MultiRoundQaSpec, Scenario
 from kvsim.workload.request import Request
 from kvsim.workload.source import make_replay
+from kvsim.workload.tenants import Reception
 
 
 def untimed_hits(scenario: Scenario) -> dict[str, Any]:
     """Return the prompt tokens by source, and how many chunks were asked for per second."""
-    requests = _requests(scenario)
+    requests, remarks = _requests(scenario)
     begun_s = time.perf_counter()
     caches = _Caches(scenario)
-    for request in requests:
-        caches.serve(request)
+    collecting = gc.isenabled()
+    gc.disable()  # as simulate(): nothing of it is garbage before the end
+    try:
+        for request in requests:
+            caches.serve(request)
+    finally:
+        if collecting:
+            gc.enable()
     wall_s = time.perf_counter() - begun_s
     sources = ("hit_tokens_hbm", "hit_tokens_cpu", "hit_tokens_remote", "computed_tokens")
     sums = {name: sum(getattr(request, name) for request in requests) for name in sources}
@@ -42,11 +51,12 @@ def untimed_hits(scenario: Scenario) -> dict[str, Any]:
         "token_hit_rate": 1 - sums["computed_tokens"] / prompt,
         "chunk_references": chunks,
         "wall_s": wall_s,
+        "remarks": remarks,
     }
 
 
-def _requests(scenario: Scenario) -> list[Request]:
-    """Let the driver send everything, each answer coming at once."""
+def _requests(scenario: Scenario) -> tuple[list[Request], list[str]]:
+    """Let the driver send everything, each answer coming at once; say what the trace lacks."""
     work = scenario.workload
     if isinstance(work, MultiRoundQaSpec):
         raise ConfigError(
@@ -60,7 +70,11 @@ def _requests(scenario: Scenario) -> list[Request]:
         sent.append(request)
         clock.call_at(clock.now, lambda: replay.on_finished(request))
 
-    replay = make_replay(work, clock, answer, seed=scenario.seed)
+    reception = None if scenario.tenants is None else Reception(scenario.tenants, answer)
+    submit = answer if reception is None else reception.submit
+    replay = make_replay(work, clock, submit, seed=scenario.seed)
+    if reception is not None:
+        reception.use_trace(replay.trace, replay.user_of_session)
     offload = scenario.offload
     replay.check(
         max_model_len=scenario.max_model_len,
@@ -68,7 +82,7 @@ def _requests(scenario: Scenario) -> list[Request]:
     )
     replay.start()
     clock.run(replay.done)
-    return sent
+    return sent, replay.trace.remarks
 
 
 class _Caches:
@@ -91,11 +105,14 @@ class _Caches:
                     extents=True,
                     admission=offload.cpu.admission,
                     cost=lambda place: scenario.model.chunk_flops(self._size, place),
+                    allowances=allowances(
+                        scenario.tenants, "cpu", offload.cpu.capacity, scenario.chunk_bytes
+                    ),
                 )
                 for _ in range(scenario.instances)
             ]
             if offload.remote is not None:
-                self._store = RemoteStore(remote_start(offload.remote.start_from))
+                self._store = make_store(scenario)
         self._router = make_router(
             scenario.router,
             scenario.instances,
@@ -134,22 +151,25 @@ class _Caches:
         chunks = request.prompt_tokens // self._size
         kept = max(chunks, end // self._size) if self._keeps_answers else chunks
         keys = unit_keys(request.path, self._size, 0, kept)
-        in_cpu = tier.prefix(cut(keys, 0, chunks))
+        asked = keys if kept == chunks else cut(keys, 0, chunks)
+        in_cpu = tier.prefix(asked)
         found = in_cpu
-        if self._store is not None:
-            found += self._store.prefix(cut(keys, in_cpu, chunks))
-            for run in cut(keys, found, kept):
-                self._store.keys.add(run)
+        new = keys
+        tier.charge_to(request.tenant)
         if in_cpu:
             tier.pin(request.request_id, cut(keys, 0, in_cpu))
-        self._keep(tier, cut(keys, in_cpu, kept))
+            new = cut(keys, in_cpu, kept)
+        if self._store is not None:
+            found += self._store.look_up(cut(asked, in_cpu, chunks) if in_cpu else asked)
+            for run in new if found == in_cpu else cut(keys, found, kept):
+                if request.tenant is not None:
+                    self._store.claim(run, request.tenant)
+                self._store.add(run)
+        granted = tier.can_allocate(kept - in_cpu)
+        tier.allocate(granted)
+        tier.insert(new if granted == kept - in_cpu else cut(new, 0, granted), held=False)
         tier.unpin(request.request_id)
         return in_cpu * self._size, found * self._size
-
-    def _keep(self, tier: ChunkTier, keys: Keys) -> None:
-        granted = tier.can_allocate(num_keys(keys))
-        tier.allocate(granted)
-        tier.insert(cut(keys, 0, granted), held=False)
 
     def _cpu_tokens(self, instance: int, request: Request) -> int:
         if not self._tiers:

@@ -11,6 +11,7 @@ from kvsim.metrics.result import RunResult
 from kvsim.plan.demand import limit_bytes_per_s, ranks_a_row
 from kvsim.report import style
 from kvsim.report.charts import requests, tiers, tokens
+from kvsim.report.charts.tenants import tokens_by_source_per_tenant
 from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
@@ -60,6 +61,8 @@ def run_page(result: RunResult) -> Page:
     page.charts(tokens.tokens_by_source({result.scenario.name: summary}))
     if summary["finished"]:
         page.charts(tokens.tokens_by_source_over_time(result.requests))
+    if result.tenants is not None:
+        page.charts(tokens_by_source_per_tenant(result.tenants))
     _tier_parts(page, result, story)
     _cost(page, result)
     _origins(page, result)

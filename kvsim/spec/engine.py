@@ -26,5 +26,9 @@ class EngineSpec(Spec):
     """GPUs that share each layer (--tensor-parallel-size)."""
     enable_prefix_caching: bool = True
     """Whether finished prefixes stay in the KV pool (--enable-prefix-caching)."""
+    scheduling_policy: Literal["fcfs", "priority"] = "fcfs"
+    """Who is served first (--scheduling-policy): fcfs, or priority: the lowest `priority` of a
+    tenant first, of equals the first to arrive; when blocks run out, the last in this order is
+    preempted. A waiting request never preempts a running one."""
     async_scheduling: Literal[True] = True
     """The next step is scheduled while one runs (--async-scheduling); nothing else is modelled."""

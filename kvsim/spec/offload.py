@@ -2,12 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from kvsim.errors import ConfigError
-from kvsim.spec.base import Bytes, Count, PositiveCount, PositiveSeconds, Profile, Spec
+from kvsim.spec.base import (
+    Bytes,
+    Count,
+    PositiveBytes,
+    PositiveCount,
+    PositiveSeconds,
+    Profile,
+    Spec,
+)
 from kvsim.spec.profiles import Roots, resolve
 from kvsim.spec.storage import StorageSpec
 
@@ -42,6 +50,15 @@ class RemoteSpec(Spec):
 
     profile: StorageSpec
     """The store: a profile's name, a path, or an inline mapping."""
+    capacity: PositiveBytes | None = None
+    """Most that the store keeps, what all ranks store together (bytes); none: no limit, as for
+    LMCache's connectors, which never delete, and for S3 and file servers, which do not by
+    themselves. A limit stands for somebody else's clean-up: a lifecycle rule, a cron job."""
+    eviction: EvictionName = "lru"
+    """Which chunk goes first when the store is full; a use is a look-up that finds it, or another
+    upload. ttl: chunks are found only within `ttl` of their last use, with or without a limit."""
+    ttl: PositiveSeconds = 86_400.0
+    """Time since its last use after which a chunk is not found any more (s; eviction ttl only)."""
     start_from: Path | None = None
     """Folder of a saved run whose remote content is there at the start; none: empty."""
 
@@ -68,6 +85,12 @@ class RemoteSpec(Spec):
             beside = info.context.base / start
             merged["start_from"] = beside if beside.exists() else start
         return merged
+
+    @model_validator(mode="after")
+    def _eviction_needs_a_limit(self) -> Self:
+        if self.capacity is None and self.eviction not in ("lru", "ttl"):
+            raise ConfigError(f"eviction: {self.eviction} counts only with a capacity; set that")
+        return self
 
 
 class OffloadSpec(Spec):

@@ -132,6 +132,8 @@ def _tags(model: type[BaseModel]) -> set[Any]:
 
 def _element(annotation: Any) -> Any:
     """Return what a mapping's values are, so that paths go on below dict fields."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        return next(filter(None, map(_element, get_args(annotation))), None)
     return get_args(annotation)[-1] if get_origin(annotation) is dict else None
 
 

@@ -24,6 +24,7 @@ from kvsim.spec.profiles import Roots, resolve
 from kvsim.spec.routing import RouterName, RoutingSpec
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.synthetic_workload import AgenticSpec, ChatSpec, RagSpec
+from kvsim.spec.tenants import TenantSpec, check_tenants
 from kvsim.spec.trace_workload import TraceSpec
 from kvsim.spec.workload import MultiRoundQaSpec
 from kvsim.units import format_bytes
@@ -59,6 +60,8 @@ class Scenario(Spec):
     calibration: CalibrationSpec | None = None
     """Fit to real logs whose numbers replace those of GPU, host and store: a name or a path (what
     `kvsim calibrate` wrote); none: the profiles' own numbers hold."""
+    tenants: dict[str, TenantSpec] | None = None
+    """Who shares the system, by name; none: nobody is told apart."""
     slo: SloSpec | None = None
     """What the service promises; none: nothing."""
     warmup_cut: Seconds = 0.0
@@ -102,6 +105,8 @@ class Scenario(Spec):
         self._check_steps()
         self._check_parallel()
         self._check_memory()
+        if self.tenants is not None:
+            check_tenants(self.tenants, self.offload)
         if self.offload.chunk_tokens % self.engine.block_tokens:
             raise ConfigError(
                 f"offload.chunk_tokens: {self.offload.chunk_tokens} is not a multiple of "

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kvsim.spec.base import Number, PositiveCount, PositiveNumber, PositiveSeconds, Seconds, Spec
+from kvsim.spec.base import (
+    Count,
+    Number,
+    PositiveCount,
+    PositiveNumber,
+    PositiveSeconds,
+    Seconds,
+    Spec,
+)
 from kvsim.spec.trace_workload import ReplaySpec
 
 Share = Annotated[Number, Field(le=1)]
@@ -98,36 +106,54 @@ class SyntheticSpec(ReplaySpec):
 class AgenticSpec(SyntheticSpec):
     """Coding agents: a growing context, pauses of tools and of people, contexts rewritten.
 
-    The defaults are fitted to the kv-cache-tester set (692 Claude Code sessions).
+    Sessions are of two kinds, fresh ones and resumed ones, which begin with a long context and are
+    shorter. The first turns grow faster than the others. Some sessions have a window in which the
+    context must stay: what would exceed it is compacted. The defaults are fitted to the
+    kv-cache-tester set (692 Claude Code sessions); docs/howto-traces.md has the errors.
     """
 
     kind: Literal["agentic"] = "agentic"
     """Kind of workload."""
-    turns: Lengths = Lengths(median=44, sigma=0.951, least=3, most=331)
-    """Requests of a session."""
+    turns: Lengths = Lengths(median=66, sigma=0.7533, least=3.57, most=347.7)
+    """Requests of a fresh session."""
+    resumed_chance: Share = 0.3382
+    """Part of the sessions that are resumed."""
+    resumed_turns: Lengths = Lengths(median=22.5, sigma=0.8676, least=3, most=181)
+    """Requests of a resumed session."""
+    resumed_prompt: Lengths = Lengths(median=145_200, sigma=0.8513, least=71_210, most=819_300)
+    """Tokens of a resumed session's first prompt, the shared ones included."""
     shared_prompt: PositiveCount = 14_991
     """Tokens of tools and system text that all sessions share (the set's median; that sessions
     share them is assumed: its ids do not tell)."""
-    first_prompt: Lengths = Lengths(median=24_260, sigma=1.851, least=10_220, most=716_500)
-    """Tokens of a session's first prompt, the shared ones included."""
-    growth: Lengths = Lengths(median=659, sigma=1.325, least=109, most=15_700)
-    """Tokens by which a prompt is longer than the one before, the answer included."""
+    first_prompt: Lengths = Lengths(median=19_560, sigma=0.8316, least=9_811, most=68_290)
+    """Tokens of a fresh session's first prompt, the shared ones included."""
+    opening_turns: Count = 4
+    """Turns after the first that grow by `opening_growth`."""
+    opening_growth: Lengths = Lengths(median=1_011, sigma=1.871, least=111.9, most=50_170)
+    """Tokens by which a prompt of the first turns is longer than the one before."""
+    growth: Lengths = Lengths(median=646, sigma=1.279, least=109, most=12_510)
+    """Tokens by which a later prompt is longer than the one before, the answer included."""
+    window: PositiveCount | None = 159_000
+    """Tokens that the context of some sessions may have; none: no session has a window."""
+    window_chance: Share = 0.569
+    """Part of the sessions that begin within the window and must stay there."""
     answer: Lengths = Lengths(median=217, sigma=1.105, least=57, most=3_678)
     """Tokens of an answer."""
     tool_pause: Lengths = Lengths(median=8, sigma=1.005, least=3, most=55)
     """Think time while a tool runs (s): the pauses up to a minute."""
     user_pause: Lengths = Lengths(median=176, sigma=1.666, least=62, most=7_839)
     """Think time of longer pauses, mostly of a person (s)."""
-    user_pause_chance: Share = 0.196
+    user_pause_chance: Share = 0.1959
     """Part of the turns that come after a longer pause."""
-    rewrite_chance: Share = 0.0221
-    """Part of the turns whose prompt keeps only the beginning of the one before."""
+    rewrite_chance: Share = 0.01813
+    """Part of the turns, those that the window compacts aside, whose prompt keeps only the
+    beginning of the one before."""
     rewrite_keeps: PositiveCount = 15_000
     """Tokens that such a prompt keeps."""
-    shrink_chance: Share = 0.253
-    """Part of the rewritten prompts that are shorter: the context was compacted."""
+    shrink_chance: Share = 0.08856
+    """Part of these rewritten prompts that are shorter: the context was compacted."""
     shrink_factor: Share = 0.2703
-    """Length of a compacted prompt over the one before."""
+    """Length of a compacted prompt over the one before, also where the window compacts it."""
 
 
 class RagSpec(SyntheticSpec):

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kvsim.errors import TraceError
 from kvsim.spec.synthetic_workload import (
@@ -28,6 +29,17 @@ _PER_BIN = 20
 """Mean arrivals of a bin in which calm and burst are told apart."""
 _SHRUNK = 0.7
 """A rewritten context below this part of the old one is a compacted one."""
+_FRESH_TOKENS = 70_000
+"""A session whose first prompt is longer is taken for a resumed one. Of 30,000 to 150,000 it is the
+border with which made-up sessions come closest to the prompts of the kv-cache-tester set."""
+_OPENING_TURNS = 4
+"""Turns after the first whose growth is told apart; from the fifth on it hardly changes."""
+_NEAR, _BEYOND = 0.85, 1.07
+"""A context from the first to the second part of the window is at it."""
+_ENOUGH = 20
+"""Compacted contexts that it takes to tell a window."""
+
+Bools = NDArray[np.bool_]
 
 
 def fit_lengths(values: Floats | Ints) -> Lengths:
@@ -107,19 +119,60 @@ def fit_agentic(trace: Trace) -> dict[str, Any]:
     think_s = trace.think_time_s[rows]
     long = think_s > _user_pause_from(think_s)
     first = np.flatnonzero(main & (trace.turn == 0))
-    return {
-        "turns": fit_lengths(np.bincount(trace.session[main])),
-        "first_prompt": fit_lengths(trace.prompt_tokens[first]),
-        "growth": fit_lengths(growth[~rewritten]),
+    turns = np.bincount(trace.session[main])[trace.session[first]]
+    resumed = trace.prompt_tokens[first] > _FRESH_TOKENS
+    opening = trace.turn[rows] <= _OPENING_TURNS
+    compacted = np.zeros(rows.size, dtype=bool)
+    compacted[np.flatnonzero(rewritten)[shrunk]] = True
+    found = _fit_window(trace, first, rows, compacted)
+    window = found["window"] or math.inf
+    by_window = compacted & _is_at(window, trace.prompt_tokens[before])
+    others = rewritten & ~by_window
+    found["resumed_chance"] = _round(float(resumed.mean()))
+    if resumed.any():
+        found["resumed_turns"] = fit_lengths(turns[resumed])
+        found["resumed_prompt"] = fit_lengths(trace.prompt_tokens[first][resumed])
+    if not resumed.all():
+        found["turns"] = fit_lengths(turns[~resumed])
+        found["first_prompt"] = fit_lengths(trace.prompt_tokens[first][~resumed])
+    return found | {
+        "opening_growth": fit_lengths(growth[opening & ~rewritten]),
+        "growth": fit_lengths(growth[~rewritten & (~opening | opening.all())]),
         "answer": fit_lengths(trace.output_tokens[main]),
         "tool_pause": fit_lengths(think_s[~long]),
         "user_pause": fit_lengths(think_s[long]),
         "user_pause_chance": _round(float(long.mean())),
-        "rewrite_chance": _round(float(rewritten.mean())),
+        "rewrite_chance": _round(float(others.mean())),
         "rewrite_keeps": _round(float(np.median(kept[rewritten])), 3) if rewritten.any() else 0,
-        "shrink_chance": _round(float(shrunk.mean())) if rewritten.any() else 0,
+        "shrink_chance": _round(float(compacted[others].mean())) if others.any() else 0,
         "shrink_factor": _round(float(np.median(factor[shrunk]))) if shrunk.any() else 1,
     }
+
+
+def _fit_window(trace: Trace, first: Ints, rows: Ints, compacted: Bools) -> dict[str, Any]:
+    """Find the length at which most contexts are compacted, and how many sessions obey it.
+
+    Of the sessions that begin within it, those that were compacted at it against those that went
+    beyond; who never came near tells nothing.
+    """
+    before = trace.prompt_tokens[trace.after[rows]]
+    none = {"window": None, "window_chance": 0.0}
+    if np.count_nonzero(compacted) < _ENOUGH:
+        return none
+    window = int(_round(float(np.quantile(before[compacted], 0.75)), 3))
+    within = trace.session[first[trace.prompt_tokens[first] <= window]]
+    longest = np.zeros(int(trace.session.max()) + 1, dtype=np.int64)
+    np.maximum.at(longest, trace.session, trace.prompt_tokens)
+    beyond = np.count_nonzero(longest[within] > _BEYOND * window)
+    at_window = trace.session[rows[compacted & _is_at(window, before)]]
+    obeying = np.intersect1d(within[longest[within] <= _BEYOND * window], at_window).size
+    if not obeying:
+        return none
+    return {"window": window, "window_chance": _round(obeying / (obeying + beyond))}
+
+
+def _is_at(window: float, tokens: Ints) -> Bools:
+    return (tokens >= _NEAR * window) & (tokens <= _BEYOND * window)
 
 
 def fit_chat(trace: Trace) -> dict[str, Any]:

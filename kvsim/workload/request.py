@@ -56,4 +56,8 @@ class Request:
     recomputed_evicted_tokens: int = 0
     """Computed although this instance had computed them before."""
     preemptions: int = 0
+    tenant: str | None = None
+    """Who sends it, where tenants are told apart."""
+    priority: int = 0
+    """The lower, the earlier, under the scheduling policy of that name."""
     outcome: Outcome = "waiting"

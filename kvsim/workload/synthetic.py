@@ -6,6 +6,7 @@ Every session draws from a stream of its own: more sessions leave the earlier on
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import assert_never
 
@@ -121,25 +122,33 @@ def _agents(
     shared = texts.fresh(spec.shared_prompt)
     for index, start_s in enumerate(starts_s.tolist()):
         rng = _stream(seed, "session", index)
-        prompt = max(draw_tokens(spec.first_prompt, rng), spec.shared_prompt)
+        resumed = rng.random() < spec.resumed_chance
+        first = spec.resumed_prompt if resumed else spec.first_prompt
+        prompt = max(draw_tokens(first, rng), spec.shared_prompt)
+        window = math.inf
+        if spec.window is not None and prompt <= spec.window:
+            window = spec.window if rng.random() < spec.window_chance else math.inf
         kept = shared
         pending: _Pending = []
         now_s, pause_s = start_s, 0.0
-        for turn in range(draw_tokens(spec.turns, rng)):
+        for turn in range(draw_tokens(spec.resumed_turns if resumed else spec.turns, rng)):
             answer = draw_tokens(spec.answer, rng)
             if turn:
                 is_user = rng.random() < spec.user_pause_chance
                 pause_s = draw(spec.user_pause if is_user else spec.tool_pause, rng)
                 now_s += pause_s
-                if rng.random() < spec.rewrite_chance:
+                opening = turn <= spec.opening_turns
+                growth = draw_tokens(spec.opening_growth if opening else spec.growth, rng)
+                full = prompt + growth > window
+                if full or rng.random() < spec.rewrite_chance:
                     text = _flush(texts, builder, kept, pending)
                     keeps = min(spec.rewrite_keeps, prompt) // texts.grain
                     kept = text[:keeps] if keeps > shared.size else shared
-                    if rng.random() < spec.shrink_chance:
+                    if full or rng.random() < spec.shrink_chance:
                         prompt = max(spec.shared_prompt, int(prompt * spec.shrink_factor))
                     pending = []
                 else:
-                    prompt += draw_tokens(spec.growth, rng)
+                    prompt += growth
             pending.append((now_s, prompt, answer, pause_s, f"agent {index}"))
             now_s += answer / spec.nominal_speed
         _flush(texts, builder, kept, pending)

@@ -12,25 +12,29 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from typing import Literal
 
 import numpy as np
 
 from kvsim.cache.belady import leading_hits, optimal_hits
-from kvsim.cache.keys import num_keys, parts_key, unit_keys
+from kvsim.cache.extents import ExtentOrder
+from kvsim.cache.key_runs import KeyRuns
+from kvsim.cache.keys import Keys, cut, key_parts, num_keys, parts_key, unit_keys
 from kvsim.cache.policies import make_policy
 from kvsim.errors import ConfigError
 from kvsim.spec.offload import EvictionName
 from kvsim.workload.prefix_tree import build_paths
-from kvsim.workload.trace_stats import prompt_parts
+from kvsim.workload.trace_stats import Reuse, prompt_parts, reuse_of
 from kvsim.workload.traces.trace import Floats, Trace, check_granularity
 
 HitPolicy = Literal[
     "lru", "fifo", "lfu", "mru", "s3fifo", "arc", "cost_aware", "second_hit", "optimal"
 ]
-FRONT_FIRST = ("fifo", "s3fifo", "arc")
+_NONE_BUSY: set[int] = set()
+FRONT_FIRST = ("s3fifo", "arc")
 _NAMES: dict[HitPolicy, EvictionName] = {
-    "fifo": "fifo",
     "lfu": "lfu",
     "mru": "mru",
     "s3fifo": "s3fifo",
@@ -39,25 +43,48 @@ _NAMES: dict[HitPolicy, EvictionName] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class References:
     """The chunks that the prompts of a trace ask for, in order."""
 
-    prompts: list[list[int]]
+    runs: list[Keys]
+    """The chunks of each prompt; no prompt has one twice."""
     covered: list[int]
     """Tokens of each prompt that its chunks stand for."""
     prompt_tokens: list[int]
+    time_s: list[float]
     chunk_tokens: int
 
-    @property
+    @cached_property
+    def prompts(self) -> list[list[int]]:
+        """The chunks of each prompt one by one."""
+        return [list(chain.from_iterable(runs)) for runs in self.runs]
+
+    @cached_property
     def num_chunks(self) -> int:
         """Count all references."""
-        return sum(map(len, self.prompts))
+        return sum(map(num_keys, self.runs))
 
-    @property
+    @cached_property
     def num_distinct(self) -> int:
         """Count the different chunks: a cache of so many never evicts."""
-        return len(set().union(*self.prompts))
+        seen = KeyRuns()
+        for run in chain.from_iterable(self.runs):
+            seen.add(run)
+        return len(seen)
+
+    @cached_property
+    def reuse(self) -> Reuse:
+        """How far apart the uses of each chunk are, which tells what LRU hits at every size."""
+        return reuse_of(map(self._parts, self.runs, self.covered), self.time_s, self.chunk_tokens)
+
+    def _parts(self, runs: Keys, covered: int) -> list[tuple[int, int, int]]:
+        unit = self.chunk_tokens
+        parts = []
+        for run in runs:
+            node, first = key_parts(run.start)
+            parts.append((node, first, min((first + len(run)) * unit, covered)))
+        return parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +113,24 @@ def references(trace: Trace, chunk_tokens: int | None = None) -> References:
     if not unit:
         raise ConfigError(f"{trace.name} has no hash ids to tell chunks by; give --chunk-tokens")
     check_granularity(trace, unit)
-    prompts: list[list[int]] = []
+    runs: list[Keys] = []
     if unit == trace.hash_tokens:
         covered = trace.hashed_tokens().tolist()
         for row, path in enumerate(paths):
-            keys: list[int] = []
-            for node, first, end in prompt_parts(path, covered[row], unit):
-                keys.extend(range(parts_key(node, first), parts_key(node, -(-end // unit))))
-            prompts.append(keys)
-        return References(prompts, covered, prompt_tokens, unit)
-    for path, tokens in zip(paths, prompt_tokens, strict=True):
-        runs = unit_keys(path, unit, 0, tokens // unit)
-        prompts.append([key for run in runs for key in run])
-        assert num_keys(runs) == tokens // unit
-    return References(
-        prompts, [tokens // unit * unit for tokens in prompt_tokens], prompt_tokens, unit
-    )
+            parts = prompt_parts(path, covered[row], unit)
+            runs.append(
+                [
+                    range(parts_key(node, first), parts_key(node, -(-end // unit)))
+                    for node, first, end in parts
+                ]
+            )
+    else:
+        runs = [
+            unit_keys(path, unit, 0, tokens // unit)
+            for path, tokens in zip(paths, prompt_tokens, strict=True)
+        ]
+        covered = [tokens // unit * unit for tokens in prompt_tokens]
+    return References(runs, covered, prompt_tokens, trace.time_s.tolist(), unit)
 
 
 def count_hits(
@@ -116,11 +145,14 @@ def count_hits(
 
     `cost` is that of computing the chunk at a place of a prompt, for cost_aware.
     """
-    if not 0 <= from_row < max(1, len(asked.prompts)):
-        raise ConfigError(f"the trace has {len(asked.prompts)} requests, none from {from_row} on")
-    found = np.fromiter(_hits(asked, policy, capacity_chunks, cost), np.int64, len(asked.prompts))
-    tokens = np.minimum(found * asked.chunk_tokens, np.array(asked.covered, dtype=np.int64))
+    if not 0 <= from_row < max(1, len(asked.runs)):
+        raise ConfigError(f"the trace has {len(asked.runs)} requests, none from {from_row} on")
     total = int(np.sum(asked.prompt_tokens[from_row:]))
+    if policy == "lru":
+        found_tokens = asked.reuse.lru_hit_tokens(max(0, capacity_chunks), from_row=from_row)
+        return Hits(policy, capacity_chunks, found_tokens, total)
+    found = np.fromiter(_hits(asked, policy, capacity_chunks, cost), np.int64, len(asked.runs))
+    tokens = np.minimum(found * asked.chunk_tokens, np.array(asked.covered, dtype=np.int64))
     return Hits(policy, capacity_chunks, int(tokens[from_row:].sum()), total)
 
 
@@ -128,33 +160,44 @@ def _hits(
     asked: References, policy: HitPolicy, capacity: int, cost: Callable[[int], float]
 ) -> Iterator[int]:
     if capacity <= 0:
-        return iter([0] * len(asked.prompts))
+        return iter([0] * len(asked.runs))
     if policy == "optimal":
-        return optimal_hits(asked.prompts, capacity)
-    if policy == "lru":
-        return _lru(asked.prompts, capacity)
+        return optimal_hits(asked.runs, capacity)
+    if policy == "fifo":
+        return _fifo(asked.runs, capacity)
     if policy == "second_hit":
-        return _lru(asked.prompts, capacity, admit_first=False)
+        return _second_hit(asked.prompts, capacity)
     return _by_policy(asked.prompts, policy, capacity, cost)
 
 
-def _lru(prompts: list[list[int]], capacity: int, *, admit_first: bool = True) -> Iterator[int]:
-    """Serve under LRU; without `admit_first`, a chunk enters when it is asked for again."""
+def _fifo(prompts: list[Keys], capacity: int) -> Iterator[int]:
+    """Serve first in, first out: each gap in a prompt enters at once, as chunk by chunk."""
+    kept = ExtentOrder(moves=False)
+    for keys in prompts:
+        hits = kept.prefix(keys)
+        yield hits
+        for run in cut(keys, hits, num_keys(keys)):
+            position = run.start
+            while position < run.stop:
+                end = kept.gap_end(position, run.stop)
+                entering = range(max(position, end - capacity), end)
+                if entering:
+                    evicted = max(0, min(len(kept), len(kept) + end - position - capacity))
+                    if evicted:
+                        kept.evict(evicted, _NONE_BUSY)
+                    kept.insert(entering)
+                position = end + kept.prefix([range(end, run.stop)]) if end < run.stop else end
+
+
+def _second_hit(prompts: list[list[int]], capacity: int) -> Iterator[int]:
+    """Serve under LRU where a chunk enters when it is asked for again."""
     kept: OrderedDict[int, None] = OrderedDict()
     move: Callable[[int], None] = kept.move_to_end
     offered: set[int] = set()
     for keys in prompts:
-        hits = 0
-        for key in keys:
-            if key not in kept:
-                break
-            hits += 1
-        yield hits
-        if not admit_first:
-            entering = [key for key in keys if key in kept or key in offered]
-            offered.update(keys)
-        else:
-            entering = keys
+        yield leading_hits(keys, kept)
+        entering = [key for key in keys if key in kept or key in offered]
+        offered.update(keys)
         for key in reversed(entering):
             kept[key] = None
             move(key)

@@ -67,6 +67,8 @@ class TraceReplay:
         self._on_live_sessions = on_live_sessions
         self._paths, self._num_nodes = build_paths(trace, answers=spec.answers)
         self._user = users_of(trace)
+        self.user_of_session = dict(zip(trace.session.tolist(), self._user.tolist(), strict=True))
+        """The user that each session belongs to."""
         self._prompts = trace.prompt_tokens.tolist()
         self._outputs = trace.output_tokens.tolist()
         self._session = trace.session.tolist()

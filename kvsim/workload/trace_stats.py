@@ -10,7 +10,7 @@ Answers do not count.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,18 +60,30 @@ def measure_reuse(trace: Trace, *, progress: Progress = lambda _: None) -> Reuse
     paths = build_paths(trace, answers="private").paths
     unit = trace.hash_tokens or 1
     covered = (trace.hashed_tokens() if trace.hash_tokens else trace.prompt_tokens).tolist()
-    time_s = trace.time_s.tolist()
-    recency = _Recency(len(trace))
+    parts = (prompt_parts(path, end, unit) for path, end in zip(paths, covered, strict=True))
+    return reuse_of(parts, trace.time_s.tolist(), unit, progress=progress)
+
+
+def reuse_of(
+    prompts: Iterable[list[tuple[int, int, int]]],
+    time_s: Sequence[float],
+    unit: int,
+    *,
+    progress: Progress = lambda _: None,
+) -> Reuse:
+    """Measure reuse of prompts whose blocks are given by node: (node, first block, end token)."""
+    rows = len(time_s)
+    recency = _Recency(rows)
     touched: dict[int, list[tuple[int, int]]] = {}
     runs: list[tuple[int, int, int, float, int, float]] = []
-    hit_tokens = np.zeros(len(trace), dtype=np.int64)
-    new_blocks = np.zeros(len(trace), dtype=np.int64)
-    for row, path in enumerate(paths):
+    hit_tokens = np.zeros(rows, dtype=np.int64)
+    new_blocks = np.zeros(rows, dtype=np.int64)
+    for row, parts in enumerate(prompts):
         if row % _ROWS_PER_REPORT == 0:
-            progress(row / len(trace))
+            progress(row / rows)
         moved: list[tuple[int, int]] = []
         total = shallower = 0
-        for node, lo, hi_token in prompt_parts(path, covered[row], unit):
+        for node, lo, hi_token in parts:
             hi = -(-hi_token // unit)
             total += hi - lo
             position = lo

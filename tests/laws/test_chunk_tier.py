@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.cache.chunk_tier import make_chunk_tier
 from kvsim.cache.keys import Keys, cut, num_keys, parts_key
+from kvsim.cache.make import make_chunk_tier
 
 VERBS = ["store", "store", "lookup", "lookup", "release", "unpin"]
 

@@ -119,7 +119,8 @@ def test_an_endless_cache_on_one_instance_hits_what_the_trace_repeats() -> None:
 def test_kinds_run_with_their_fitted_defaults(kind: str) -> None:
     workload = {"kind": kind, "arrivals": {"kind": "poisson", "rate": 0.5}, "duration": 20}
     if kind == "agentic":
-        workload |= {"turns": {"median": 3, "sigma": 0}, "max_prompt": 100_000}
+        few = {"median": 3, "sigma": 0}
+        workload |= {"turns": few, "resumed_turns": few, "max_prompt": 100_000}
     scenario = load_scenario(EXPERIMENT, changes={"workload": workload, "instances": 2})
     world = check_laws(scenario.replace({"offload.chunk_tokens": 256}))
     assert world.recorder.requests

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from kvsim.cache.chunk_tier import make_chunk_tier
+from kvsim.cache.make import make_chunk_tier
 
 
 def hits(references: list[int], capacity: int) -> int:

@@ -90,7 +90,7 @@ class LmcacheInproc:
         cpu_chunks = self.cpu.prefix(keys)
         hit_chunks = cpu_chunks
         if self.remote is not None and self.client is not None and cpu_chunks < num_chunks:
-            remote_chunks = self.remote.prefix(cut(keys, cpu_chunks, num_chunks))
+            remote_chunks = self.remote.look_up(cut(keys, cpu_chunks, num_chunks))
             hit_chunks += remote_chunks
             asked = cut(keys, cpu_chunks, hit_chunks + 1)  # ends with the miss, if there is one
             num_asked = num_keys(asked)
@@ -162,6 +162,7 @@ class LmcacheInproc:
 
     def reserve(self, load: Load) -> bool:
         """Take CPU memory for the remote chunks of a load; False if nothing can make room."""
+        self.cpu.charge_to(load.sequence.request.tenant)
         if self.cpu.can_allocate(load.remote_chunks) < load.remote_chunks:
             return False
         self.cpu.allocate(load.remote_chunks)
@@ -189,6 +190,7 @@ class LmcacheInproc:
         full_chunks = sequence.num_computed // self.chunk_tokens
         keys = unit_keys(sequence.path, self.chunk_tokens, sequence.saved_chunks, full_chunks)
         sequence.saved_chunks = full_chunks
+        self.cpu.charge_to(sequence.request.tenant)
         sequence.store_at = (full_chunks + 1) * self.chunk_tokens
         return keys
 
@@ -219,6 +221,8 @@ class LmcacheInproc:
         handover_s = client.handover_s(num_puts)
         self.puts += num_puts
         for run in keys:
+            if self.cpu.tenant is not None and self.remote is not None:
+                self.remote.claim(run, self.cpu.tenant)
             client.write(run, self.chunk_bytes, self._uploaded)
         return handover_s
 
@@ -231,7 +235,7 @@ class LmcacheInproc:
     def _uploaded(self, keys: Seq[int]) -> None:
         assert self.remote is not None, "a put without a store"
         run = range(keys[0], keys[-1] + 1)  # as `store` hands them over
-        self.remote.keys.add(run)
+        self.remote.add(run)
         self._remember([run])
         disturbed = self.disturbs_host
         self.cpu.release(keys)

@@ -155,13 +155,14 @@ def read_sharegpt(path: Path, progress: Progress, *, strict: bool, chars_per_tok
             turns = talk.get("conversations") if isinstance(talk, dict) else None
             if not isinstance(turns, list):
                 raise DamagedRowError("no list 'conversations'")
-            context = asked = 0
+            context = asked = answered = 0
             for turn in turns:
                 if not isinstance(turn, dict) or not isinstance(turn.get("value"), str):
                     raise DamagedRowError("a turn without text")
                 tokens = math.ceil(len(turn["value"]) / chars_per_token)
                 if turn.get("from") in ("gpt", "assistant", "bard", "chatgpt", "bing"):
                     if asked and tokens:
+                        answered += 1
                         name = f"{talk.get('id', index)}@{index}"
                         builder.add(
                             time_s=0.0, prompt_tokens=context, output_tokens=tokens, session=name
@@ -170,6 +171,8 @@ def read_sharegpt(path: Path, progress: Progress, *, strict: bool, chars_per_tok
                 else:
                     asked += tokens
                 context += tokens
+            if not answered:
+                raise DamagedRowError("no question with an answer")
     builder.notes.append(
         f"lengths are characters / {chars_per_token:g}: the file has text, no tokens"
     )

@@ -97,6 +97,7 @@ class TraceBuilder:
         self._ids = array("q")
         self._flat: HashIds | None = None
         self._named = False
+        self._tenants: dict[int, str] = {}
         self._empty_answers = 0
 
     def row(self, where: str) -> Guard:
@@ -136,6 +137,7 @@ class TraceBuilder:
         end_s: float = math.nan,
         hash_ids: Sequence[int] = (),
         hash_span: tuple[int, int] | None = None,
+        tenant: str | None = None,
     ) -> None:
         """Check and append one row."""
         when_s = number(time_s, "time")
@@ -154,6 +156,10 @@ class TraceBuilder:
         if session is not None:
             self._named = True
         index = self._index(session if session is not None else f"#{len(self._sessions)}")
+        if tenant is not None and self._tenants.setdefault(index, tenant) != tenant:
+            raise DamagedRowError(
+                f"tenant {tenant!r:.40}: its session belongs to {self._tenants[index]!r:.40}"
+            )
         self._numbers.extend((when_s, end_s, think_time_s))
         scope_index = self._scopes.setdefault(scope, len(self._scopes))
         self._counts.extend((prompt, output, index, scope_index, start, count))
@@ -207,9 +213,17 @@ class TraceBuilder:
             hash_ids=flat,
             session_names=tuple(self._sessions),
             has_sessions=self._named,
+            tenants=self._tenant_names(),
             damaged=tuple(self._damaged),
             notes=tuple(self.notes),
         )
+
+    def _tenant_names(self) -> tuple[str, ...]:
+        """Name the tenant of each session; a trace that names some must name all."""
+        missing = len(self._sessions) - len(self._tenants)
+        if self._tenants and missing:
+            raise TraceError(f"{self.name}: {missing} sessions have no tenant, the others have one")
+        return tuple(self._tenants[index] for index in range(len(self._sessions) * (not missing)))
 
     def _note_disorder(self, time_s: Floats, session: Ints) -> None:
         if self._clock == "session":

@@ -19,7 +19,8 @@ def read_mooncake(
 ) -> Trace:
     """Read Mooncake's JSONL: timestamp (ms), input_length, output_length, hash_ids.
 
-    AIPerf's additions are read too: `session_id`, and `delay` (ms) since the answer before. A
+    AIPerf's additions are read too: `session_id`, and `delay` (ms) since the answer before; and
+    `tenant`, which is kvsim's own. A
     comment line `{"block_size": n}` at the top, as some converters write, gives the grain.
     """
     grain = hash_tokens or MOONCAKE_TOKENS
@@ -33,12 +34,13 @@ def read_mooncake(
             if not isinstance(ids, list):
                 raise DamagedRowError("hash_ids is not a list")
             delay = row.get("delay")
-            session = row.get("session_id")
+            session, tenant = row.get("session_id"), row.get("tenant")
             builder.add(
                 time_s=number(field(row, "timestamp"), "timestamp") / 1000,
                 prompt_tokens=field(row, "input_length"),
                 output_tokens=field(row, "output_length"),
                 session=None if session is None else str(session),
+                tenant=None if tenant is None else str(tenant),
                 think_time_s=float("nan") if delay is None else number(delay, "delay") / 1000,
                 hash_ids=ids,
             )

@@ -21,6 +21,7 @@ PROMPT_MORE = ("prompt_len", "input_len", "contexttokens", "request tokens")
 OUTPUT = ("output_tokens", "generated_tokens", "completion_tokens", "output_length", "output_toks")
 OUTPUT_MORE = ("num_decode_tokens", "output_len", "generatedtokens", "response tokens")
 SESSION = ("session", "session_id", "conversation_id", "user_id", "user")
+TENANT = ("tenant", "tenant_id")
 THINK = ("think_time_s", "think_time")
 END = ("end_s", "finished_s", "end_time_s")
 
@@ -63,8 +64,8 @@ def read_table(path: Path, progress: Progress, *, strict: bool) -> Trace:
     """Read CSV or JSONL whose columns have usual names, in any case.
 
     A time in seconds, milliseconds, nanoseconds or as a date, prompt tokens and output tokens
-    must be there; a session, a think time and an end may be. Prompts of a session are taken as
-    whole prompts, earlier rounds included.
+    must be there; a session, a tenant, a think time and an end may be. Prompts of a session are
+    taken as whole prompts, earlier rounds included.
     """
     is_csv = ".csv" in path.suffixes
     form = "csv" if is_csv else "jsonl"
@@ -78,12 +79,13 @@ def read_table(path: Path, progress: Progress, *, strict: bool) -> Trace:
             _require_columns(path, row)
             first = False
         with builder.row(where):
-            session = next((row[name] for name in SESSION if row.get(name) not in (None, "")), None)
+            session = _text(row, SESSION)
             builder.add(
                 time_s=_time_s(row),
                 prompt_tokens=field(row, *PROMPT, *PROMPT_MORE),
                 output_tokens=field(row, *OUTPUT, *OUTPUT_MORE),
-                session=None if session is None else str(session),
+                session=session,
+                tenant=_text(row, TENANT),
                 think_time_s=_optional(row, THINK),
                 end_s=_optional(row, END),
             )
@@ -124,6 +126,10 @@ def _time_s(row: dict[str, Any]) -> float:
     if isinstance(value, str) and ("-" in value[1:] or ":" in value) and "e-" not in value.lower():
         return wall_clock_s(value)
     return number(value, "time")
+
+
+def _text(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    return next((str(row[name]) for name in names if row.get(name) not in (None, "")), None)
 
 
 def _optional(row: dict[str, Any], names: tuple[str, ...]) -> float:

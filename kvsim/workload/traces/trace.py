@@ -62,6 +62,8 @@ class Trace:
     session_names: tuple[str, ...]
     has_sessions: bool
     """Whether requests are known to belong together; else every row is its own session."""
+    tenants: tuple[str, ...] = ()
+    """Whose each session is, if the trace says so."""
     damaged: tuple[Damage, ...] = ()
     notes: tuple[str, ...] = ()
     """What was repaired or assumed, for the user."""
@@ -87,6 +89,16 @@ class Trace:
     def longest_tokens(self) -> int:
         """Return the longest prompt plus its answer."""
         return int((self.prompt_tokens + self.output_tokens).max())
+
+    @property
+    def remarks(self) -> list[str]:
+        """Say what was repaired, assumed or left out, a line each."""
+        lines = list(self.notes)
+        if self.damaged:
+            first = self.damaged[0]
+            rows = f"{len(self.damaged)} damaged rows" if len(self.damaged) > 1 else "1 damaged row"
+            lines.append(f"{rows} of {self.name} left out, e.g. {first.where}: {first.why}")
+        return lines
 
     def hashes(self, row: int) -> HashIds:
         """Return the hash ids of one row's prompt."""

@@ -96,6 +96,8 @@ def _write_mooncake(trace: Trace, file: IO[str], progress: Progress) -> None:
             think_s = float(trace.think_time_s[row])
             if trace.after[row] >= 0 and not math.isnan(think_s):
                 record["delay"] = _milliseconds(think_s)
+        if trace.tenants:
+            record["tenant"] = trace.tenants[int(trace.session[row])]
         file.write(json.dumps(record) + "\n")
         if row % _ROWS_PER_REPORT == 0:
             progress(row / len(trace))
@@ -119,7 +121,9 @@ def _scope_offsets(trace: Trace) -> dict[int, int]:
 def _write_csv(trace: Trace, file: IO[str], progress: Progress) -> None:
     writer = csv.writer(file, lineterminator="\n")
     head = ["time_s", "prompt_tokens", "output_tokens"]
-    writer.writerow([*head, "session", "think_time_s"] if trace.has_sessions else head)
+    if trace.has_sessions:
+        head += ["session", "think_time_s"]
+    writer.writerow([*head, "tenant"] if trace.tenants else head)
     for row in range(len(trace)):
         cells: list[str | int] = [
             f"{float(trace.time_s[row]):.9g}",
@@ -130,6 +134,8 @@ def _write_csv(trace: Trace, file: IO[str], progress: Progress) -> None:
             think_s = float(trace.think_time_s[row])
             cells.append(trace.session_names[int(trace.session[row])])
             cells.append("" if math.isnan(think_s) else f"{think_s:.9g}")
+        if trace.tenants:
+            cells.append(trace.tenants[int(trace.session[row])])
         writer.writerow(cells)
         if row % _ROWS_PER_REPORT == 0:
             progress(row / len(trace))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from kvsim.cache.chunk_tier import ChunkTier, make_chunk_tier
+from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.make import make_chunk_tier
 from kvsim.cache.policies import EvictionName
 
 BOTH = pytest.mark.parametrize("extents", [False, True])

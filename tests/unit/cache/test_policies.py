@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.cache.chunk_tier import ChunkTier, make_chunk_tier
+from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.keys import parts_key
+from kvsim.cache.make import make_chunk_tier
 from kvsim.cache.policies import make_policy
 from kvsim.spec.offload import EvictionName
 

@@ -176,3 +176,39 @@ def test_hits_refuses_what_it_cannot_know() -> None:
         hits(DATA / "mooncake_conversation.jsonl", "--policy", "lruu")
     with pytest.raises(KvsimError, match="no hash ids"):
         hits(DATA / "azure_code.csv")
+
+
+def test_a_run_tells_of_damaged_rows(tmp_path: Path) -> None:
+    file = tmp_path / "t.jsonl"
+    good = '{"timestamp": 0, "input_length": 600, "output_length": 5, "hash_ids": [1, 2]}\n'
+    file.write_text(good + good.replace('"timestamp": 0', '"timestamp": -4') + "nonsense\n")
+    scenario = DATA.parents[2] / "experiments" / "mooncake-conversation.yaml"
+    words = ["run", str(scenario), "--set", f"workload.file={file}"]
+    for more in ([], ["--no-time"], ["--json"]):
+        result = CliRunner().invoke(kvsim_app, [*words, *more], env={"COLUMNS": "80"})
+        assert result.exit_code == 0
+        assert "2 damaged rows of" in result.stderr
+        assert "line 2: timestamp: -4 is negative" in result.stderr
+    strict = CliRunner().invoke(kvsim_app, [*words, "--set", "workload.strict=true"])
+    assert isinstance(strict.exception, KvsimError)
+    assert "line 2: timestamp: -4 is negative" in str(strict.exception)
+
+
+def test_a_run_with_tenants_prints_and_saves_their_table(tmp_path: Path) -> None:
+    scenario = tmp_path / "shared.yaml"
+    scenario.write_text(
+        "name: shared\nmodel: qwen3-8b\ngpu: h100-sxm-80gb\nhost: xeon-pcie5\n"
+        "engine: {scheduling_policy: priority}\n"
+        "tenants: {gold: {weight: 3}, free: {share: 3, priority: 1}}\n"
+        "workload: {num_users: 5, num_rounds: 2, qps: 1, shared_system_prompt: 100,\n"
+        "  user_history_prompt: 900, answer_len: 10, time: 20}\n"
+    )
+    words = ["run", str(scenario), "--out", str(tmp_path / "out")]
+    shown = CliRunner().invoke(kvsim_app, words, env={"COLUMNS": "80"}).stdout
+    assert "gold" in shown
+    assert "Jain's index of service per weight" in shown
+    assert max(len(line) for line in shown.splitlines() if line[:1] in "┏┃│└┡") <= 80
+    assert (tmp_path / "out" / "tenants.parquet").is_file()
+    found = json.loads(CliRunner().invoke(kvsim_app, ["run", str(scenario), "--json"]).stdout)
+    assert [row["tenant"] for row in found["tenants"]] == ["gold", "free"]
+    assert 0.5 <= found["fairness"]["jain_service_per_weight"] <= 1

@@ -7,9 +7,9 @@ from typing import Any
 
 import simpy
 
-from kvsim.cache.chunk_tier import make_chunk_tier
 from kvsim.cache.keys import unit_keys
-from kvsim.cache.remote_store import RemoteStore
+from kvsim.cache.make import make_chunk_tier
+from kvsim.cache.remote_store import EndlessStore
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.sequence import Sequence as Served
 from kvsim.spec import OffloadSpec, load_profile
@@ -59,7 +59,7 @@ def lmcache(
         spec,
         host,  # type: ignore[arg-type]
         cpu=make_chunk_tier(chunks, "lru", extents=True),
-        remote=RemoteStore() if client is not None else None,
+        remote=EndlessStore() if client is not None else None,
         client=client,
         chunk_bytes=1,
     )
@@ -139,7 +139,7 @@ def test_remote_hits_continue_where_cpu_hits_end_and_are_promoted() -> None:
     assert connector.remote is not None
     runs = unit_keys(PATH, CHUNK, 0, 6)
     for run in runs:
-        connector.remote.keys.add(run)
+        connector.remote.add(run)
     connector.cpu.allocate(2)
     connector.cpu.insert(unit_keys(PATH, CHUNK, 0, 2), held=False)
     asked = served(6 * CHUNK + 10)
@@ -185,7 +185,7 @@ def test_a_lookup_that_takes_too_long_finds_nothing() -> None:
     connector = lmcache(client=client)
     assert connector.remote is not None
     for run in unit_keys(PATH, CHUNK, 0, 80):
-        connector.remote.keys.add(run)
+        connector.remote.add(run)
     connector.take_host_s()
     assert admit(connector, served(80 * CHUNK)) == 0
     assert connector.take_host_s() > 3.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -77,22 +80,48 @@ def test_lengths_have_their_median_and_bounds() -> None:
     assert draw_tokens(Lengths(median=3.4, sigma=0), rng) == 3
 
 
+STATISTICS = Path(__file__).parents[2] / "data" / "traces" / "kv_cache_tester_statistics.json"
+
+
 def test_agents_look_like_the_sessions_they_are_fitted_to() -> None:
-    trace = generate(AgenticSpec(arrivals=PoissonArrivals(rate=0.2), duration=3_600), 0)
-    assert 600 < trace.num_sessions < 850
+    measured = json.loads(STATISTICS.read_text())
+    trace = generate(AgenticSpec(arrivals=PoissonArrivals(rate=0.25), duration=3_600), 0)
+    assert 800 < trace.num_sessions < 1_000
+    rows = np.flatnonzero(trace.turn > 0)
     reuse = measure_reuse(trace)
-    assert reuse.hit_tokens.sum() / trace.prompt_tokens.sum() == pytest.approx(0.962, abs=0.01)
-    ratio = trace.prompt_tokens.sum() / trace.output_tokens.sum()
-    assert ratio == pytest.approx(269, rel=0.4)
-    peaks = np.zeros(trace.num_sessions)
-    np.maximum.at(peaks, trace.session, trace.prompt_tokens)
-    low, high = np.quantile(peaks, [0.5, 0.9])
-    assert low == pytest.approx(148_000, rel=0.35)
-    assert high == pytest.approx(345_000, rel=0.35)
+    made = {
+        "prompt_tokens": trace.prompt_tokens,
+        "growth_tokens": trace.prompt_tokens[rows] - trace.prompt_tokens[trace.after[rows]],
+        "think_time_s": trace.think_time_s[rows],
+        "new_tokens": trace.prompt_tokens - reuse.hit_tokens,
+        "output_tokens": trace.output_tokens,
+        "turns": np.bincount(trace.session),
+    }
+    for name, values in made.items():
+        for level, value in measured[name].items():
+            found = values.mean() if level == "mean" else np.quantile(values, int(level[1:]) / 100)
+            assert found == pytest.approx(value, rel=0.15), (name, level)
+    part = reuse.hit_tokens.sum() / trace.prompt_tokens.sum()
+    assert part == pytest.approx(measured["hit_part"], abs=0.003)
     found = fit.fit_agentic(trace)
-    assert found["growth"].median == pytest.approx(659, rel=0.05)
-    assert found["rewrite_chance"] == pytest.approx(0.0221, rel=0.15)
+    assert found["growth"].median == pytest.approx(646, rel=0.05)
+    assert found["resumed_chance"] == pytest.approx(0.3382, rel=0.1)
+    assert found["window"] == pytest.approx(159_000, rel=0.05)
     assert found["user_pause_chance"] == pytest.approx(0.196, rel=0.1)
+
+
+def test_a_window_bounds_the_context_of_those_who_have_it() -> None:
+    spec = AgenticSpec(
+        arrivals=PoissonArrivals(rate=0.05),
+        duration=3_600,
+        resumed_chance=0,
+        window=100_000,
+        window_chance=1,
+    )
+    trace = generate(spec, 0)
+    assert trace.longest_prompt_tokens <= 100_000
+    free = generate(spec.model_copy(update={"window_chance": 0.0}), 0)
+    assert free.longest_prompt_tokens > 100_000
 
 
 def test_all_agents_share_tools_and_system_text() -> None:

@@ -17,6 +17,7 @@ from kvsim.workload.traces import read_trace
 from kvsim.workload.traces.build import TraceBuilder
 from kvsim.workload.traces.trace import Trace
 from tests.trace_strategies import hashed_trace, texts
+from tests.unit.workload.plain_hits import plain_fifo, plain_lru, plain_optimal
 
 EXCERPT = Path(__file__).parents[2] / "data" / "traces" / "mooncake_conversation.jsonl"
 POLICIES: tuple[HitPolicy, ...] = get_args(HitPolicy)
@@ -78,6 +79,27 @@ def test_optimal_bounds_all_and_lru_is_the_stack_distance(
     assert max(found.values()) <= everything
     if not partial:  # blocks of one size: Belady's rule is the best
         assert max(found.values()) == found["optimal"]
+
+
+@given(texts(), st.booleans(), st.integers(1, 30), st.sampled_from([4, 8]))
+def test_runs_of_chunks_are_served_as_single_chunks(
+    prompts: list[list[int]], partial: bool, capacity: int, chunk_tokens: int
+) -> None:
+    asked = references(hashed_trace(prompts, partial=partial), chunk_tokens)
+    for policy, plain in (
+        ("lru", plain_lru),
+        ("fifo", plain_fifo),
+        ("optimal", plain_optimal),
+    ):
+        found = plain(asked.prompts, capacity)
+        tokens = zip(found, asked.covered, strict=True)
+        for from_row in (0, len(prompts) // 2):
+            expected = [min(chunks * chunk_tokens, end) for chunks, end in tokens][from_row:]
+            hits = count_hits(asked, policy, capacity, from_row=from_row)
+            assert hits.hit_tokens == sum(expected), policy
+            tokens = zip(found, asked.covered, strict=True)
+    assert asked.num_chunks == sum(map(len, asked.prompts))
+    assert asked.num_distinct == len(set().union(*asked.prompts))
 
 
 @given(texts(), st.sampled_from(POLICIES))

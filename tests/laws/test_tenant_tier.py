@@ -1,0 +1,186 @@
+"""A tier that tenants share: extents equal single keys, limits hold, and a plain model agrees."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kvsim.cache.keys import Keys, cut, num_keys, parts_key
+from kvsim.cache.make import make_chunk_tier
+from kvsim.cache.tenant_tier import NO_LIMIT, Allowance, TenantTier
+
+VERBS = ["store", "store", "lookup", "lookup", "release", "unpin"]
+TENANTS = ("a", "b", "c", None)
+
+
+def keys_of(text: int, lo: int, hi: int) -> Keys:
+    """Name chunks of a prompt whose first three are shared by all texts."""
+    shared = range(parts_key(0, 0), parts_key(0, 3))
+    own = range(parts_key(text + 1, 3), parts_key(text + 1, 20))
+    return cut([shared, own], lo, hi)
+
+
+@st.composite
+def limits(draw: st.DrawFn) -> tuple[int, dict[str, Allowance]]:
+    """Draw a capacity and what three tenants may keep of it."""
+    capacity = draw(st.integers(1, 24))
+    left = capacity
+    allowances = {}
+    for name in ("a", "b", "c"):
+        reserved = draw(st.integers(0, left // 2))
+        left -= reserved
+        quota = draw(st.sampled_from([NO_LIMIT, NO_LIMIT, 0, 3, 8]))
+        allowances[name] = Allowance(quota, reserved)
+    return capacity, allowances
+
+
+def build(
+    capacity: int, eviction: str, allowances: dict[str, Allowance], *, extents: bool
+) -> TenantTier:
+    tier = make_chunk_tier(capacity, eviction, extents=extents, allowances=allowances)
+    assert isinstance(tier, TenantTier)
+    return tier
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(VERBS),
+        st.integers(0, 3),
+        st.integers(0, 19),
+        st.integers(0, 10**6),
+        st.sampled_from(TENANTS),
+    ),
+    max_size=70,
+)
+
+
+@given(limits(), st.sampled_from(["lru", "fifo"]), STEPS)
+def test_extents_equal_keys_and_limits_hold(
+    room: tuple[int, dict[str, Allowance]],
+    eviction: str,
+    steps: list[tuple[str, int, int, int, str | None]],
+) -> None:
+    capacity, allowances = room
+    tiers = [build(capacity, eviction, allowances, extents=extents) for extents in (True, False)]
+    held: list[int] = []
+    pinned: list[int] = []
+    for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
+        if verb == "store":
+            keys = keys_of(text, choice % (length + 1), length)
+            for tier in tiers:
+                tier.charge_to(tenant)
+            granted = [tier.can_allocate(num_keys(keys)) for tier in tiers]
+            assert granted[0] == granted[1]
+            keys = cut(keys, 0, granted[0])
+            before = dict(tiers[0].used_by)
+            for tier in tiers:
+                tier.allocate(granted[0])
+                tier.insert(keys, held=bool(choice % 3 == 0))
+            for name, allowance in allowances.items():
+                used = tiers[0].used_by[name]
+                assert used <= allowance.quota
+                if name != tenant:
+                    assert used >= min(before.get(name, 0), allowance.reserved)
+            if choice % 3 == 0:
+                held += [key for run in keys for key in run]
+        elif verb == "lookup":
+            keys = keys_of(text, 0, length)
+            found = [tier.prefix(keys) for tier in tiers]
+            assert found[0] == found[1]
+            if found[0]:
+                for tier in tiers:
+                    tier.pin(request_id, cut(keys, 0, found[0]))
+                pinned.append(request_id)
+        elif verb == "release" and held:
+            key = held.pop(choice % len(held))
+            for tier in tiers:
+                tier.release([key])
+        elif verb == "unpin" and pinned:
+            request = pinned.pop(choice % len(pinned))
+            for tier in tiers:
+                tier.unpin(request)
+        one, other = tiers
+        assert one.used_by == other.used_by
+        assert one.evicted_of == other.evicted_of
+        assert one.used_chunks == other.used_chunks == sum(one.used_by.values()) <= capacity
+        assert set(one.residents()) == set(other.residents())
+
+
+@given(st.integers(1, 24), st.sampled_from(["lru", "fifo", "lfu", "s3fifo", "arc"]), STEPS)
+def test_without_limits_nobody_is_told_apart(
+    capacity: int, eviction: str, steps: list[tuple[str, int, int, int, str | None]]
+) -> None:
+    nothing = {name: Allowance() for name in ("a", "b", "c")}
+    shared = build(capacity, eviction, nothing, extents=True)
+    plain = make_chunk_tier(capacity, eviction, extents=True)
+    for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
+        for tier in (shared, plain):
+            if verb == "store":
+                keys = keys_of(text, choice % (length + 1), length)
+                tier.charge_to(tenant)
+                keys = cut(keys, 0, tier.can_allocate(num_keys(keys)))
+                tier.allocate(num_keys(keys))
+                tier.insert(keys, held=False)
+            else:
+                found = tier.prefix(keys_of(text, 0, length))
+                tier.pin(request_id, keys_of(text, 0, found))
+                tier.unpin(request_id)
+        assert set(shared.residents()) == set(plain.residents())
+        assert shared.evicted_chunks == plain.evicted_chunks
+
+
+@given(limits(), STEPS)
+def test_lru_of_tenants_as_a_list(
+    room: tuple[int, dict[str, Allowance]], steps: list[tuple[str, int, int, int, str | None]]
+) -> None:
+    """The rules as a list of (key, payer), least recently used first, chunk by chunk."""
+    capacity, allowances = room
+    tier = build(capacity, "lru", allowances, extents=True)
+    kept: list[tuple[int, str | None]] = []
+
+    def held_by(name: str | None) -> int:
+        return sum(payer == name for _, payer in kept)
+
+    def make_room(tenant: str | None) -> bool:
+        quota = allowances[tenant].quota if tenant else NO_LIMIT
+        full = len(kept) >= capacity
+        if held_by(tenant) < quota and not full:
+            return True
+        at_quota = held_by(tenant) >= quota
+        for entry in kept:
+            payer = entry[1]
+            spare = payer is None or held_by(payer) > allowances[payer].reserved
+            if payer == tenant or (not at_quota and spare):
+                kept.remove(entry)
+                return True
+        return False
+
+    for request_id, (verb, text, length, _, tenant) in enumerate(steps):
+        if verb == "store":
+            found = tier.prefix(keys_of(text, 0, length))
+            keys = keys_of(text, found, length)
+            keys = [range(run.start, run.start + 1) for one in keys for run in _each(one)]
+            tier.charge_to(tenant)
+            for one in keys:
+                if any(key == one.start for key, _ in kept):
+                    continue
+                fits = tier.can_allocate(1)
+                assert bool(fits) == make_room(tenant)
+                if fits:
+                    tier.allocate(1)
+                    tier.insert([one], held=False)
+                    kept.append((one.start, tenant))
+        else:
+            found = tier.prefix(keys_of(text, 0, length))
+            touched = [key for run in keys_of(text, 0, found) for key in run]
+            tier.pin(request_id, keys_of(text, 0, found))
+            tier.unpin(request_id)
+            for key in reversed(touched):
+                entry = next(entry for entry in kept if entry[0] == key)
+                kept.remove(entry)
+                kept.append(entry)
+        assert set(tier.residents()) == {key for key, _ in kept}
+
+
+def _each(run: range) -> list[range]:
+    return [range(key, key + 1) for key in run]

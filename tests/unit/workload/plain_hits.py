@@ -1,0 +1,56 @@
+"""The cache policies of `trace_hits` one chunk at a time, in the plainest words."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+
+def plain_lru(prompts: list[list[int]], capacity: int) -> list[int]:
+    """Use each prompt from its last chunk to its first, then drop the oldest beyond the size."""
+    kept: OrderedDict[int, None] = OrderedDict()
+    found = []
+    for keys in prompts:
+        found.append(_leading(keys, set(kept)))
+        for key in reversed(keys):
+            kept[key] = None
+            kept.move_to_end(key)
+        while len(kept) > capacity:
+            kept.popitem(last=False)
+    return found
+
+
+def plain_fifo(prompts: list[list[int]], capacity: int) -> list[int]:
+    """Enter the absent chunks from the first to the last, dropping the oldest entry for each."""
+    kept: OrderedDict[int, None] = OrderedDict()
+    found = []
+    for keys in prompts:
+        found.append(_leading(keys, set(kept)))
+        for key in keys:
+            if key not in kept:
+                if len(kept) >= capacity:
+                    kept.popitem(last=False)
+                kept[key] = None
+    return found
+
+
+def plain_optimal(prompts: list[list[int]], capacity: int) -> list[int]:
+    """Enter a whole prompt, then drop what comes back last or never, the deepest first."""
+    kept: dict[int, int] = {}  # depth by key
+    found = []
+    for row, keys in enumerate(prompts):
+        found.append(_leading(keys, set(kept)))
+        kept |= {key: depth for depth, key in enumerate(keys)}
+
+        def next_use(key: int, row: int = row) -> float:
+            later = (n for n in range(row + 1, len(prompts)) if key in prompts[n])
+            return next(later, float("inf"))
+
+        uses = {key: next_use(key) for key in kept}
+        kept = {key: depth for key, depth in kept.items() if uses[key] < float("inf")}
+        while len(kept) > capacity:
+            del kept[max(kept, key=lambda key: (uses[key], kept[key]))]
+    return found
+
+
+def _leading(keys: list[int], kept: set[int]) -> int:
+    return next((count for count, key in enumerate(keys) if key not in kept), len(keys))
