@@ -10,7 +10,7 @@ FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3.11 python3 pytho
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce validate test bench bench-million app clean
+.PHONY: help setup demo reproduce validate test notebooks docs bench bench-million app clean
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -45,11 +45,22 @@ reproduce: setup ## The demo with 5 seeds, every candidate GPU and router, and t
 validate: setup  ## Simulate every measured run that ships with kvsim and hold it against the bars
 	@$(PYTHON) -m kvsim validate
 
-test: setup      ## Ruff, mypy and all tests
+test: setup      ## Ruff, mypy, all tests and the notebooks
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -n auto
+	@$(MAKE) --no-print-directory notebooks
+
+# Kernels are processes of their own: what they warn of is no warning of a test.
+notebooks: setup ## Run the notebooks
+	@$(PYTHON) -m pytest --nbmake --nbmake-timeout=120 -W default -n auto -q experiments
+
+docs: setup      ## Build the documentation into site/, with the notebooks run
+	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(PYTHON) --group docs; \
+	else $(PYTHON) -m pip install --quiet --disable-pip-version-check --group docs; fi
+	@KVSIM_DOCS_EXECUTE=true NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	@echo "documentation: site/index.html"
 
 bench: setup     ## Time one run, growth to 240,000 requests and the demo's sweep
 	@$(PYTHON) -m pytest benchmarks -q --benchmark-columns=min,median,rounds $(BENCH)
@@ -61,5 +72,5 @@ app: setup       ## Open the browser app
 	@$(PYTHON) -m streamlit run app.py
 
 clean:           ## Remove the .venv, results and caches
-	rm -rf $(VENV) results build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) results site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
