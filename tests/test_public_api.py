@@ -62,15 +62,5 @@ def test_experiments_load(path: Path) -> None:
         assert len({point.key for point in points}) == len(points)
 
 
-def test_readme_python_example_runs() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    code = text.split("```python\n")[1].split("```")[0]
-    shorter = code.replace(
-        'storagegrid-one.yaml")', 'storagegrid-one.yaml").replace({"workload.time": 30})'
-    )
-    assert shorter != code
-    exec(compile(shorter, "README.md", "exec"), {})
-
-
 def test_version_is_the_packages_own() -> None:
     assert kvsim.__version__.count(".") == 2
