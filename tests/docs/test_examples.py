@@ -1,8 +1,8 @@
 """Every example of the README and the documentation does what it says.
 
 Fenced `bash` and `console` blocks are run line by line, in a folder with the shipped scenarios cut
-to five minutes; `python` blocks are run, `yaml` blocks of a known kind are loaded. A comment in front
-of a block changes that:
+to five minutes; `python` blocks are run, `yaml` blocks of a known kind are loaded. A comment in
+front of a block changes that:
 
     <!-- not run: why -->    nothing of the block is run
     <!-- exits 3: why -->    its commands end with this code
