@@ -60,7 +60,7 @@ docs: setup      ## Build the documentation into site/, with the notebooks run
 	@if command -v uv >/dev/null 2>&1; then uv pip install --quiet --python $(PYTHON) --group docs; \
 	else $(PYTHON) -m pip install --quiet --disable-pip-version-check --group docs; fi
 	@KVSIM_DOCS_EXECUTE=true NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
-	@echo "documentation: site/index.html"
+	@echo "documentation: site/index.html (with search: $(PYTHON) -m http.server --directory site)"
 
 bench: setup     ## Time one run, growth to 240,000 requests and the demo's sweep
 	@$(PYTHON) -m pytest benchmarks -q --benchmark-columns=min,median,rounds $(BENCH)

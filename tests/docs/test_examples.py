@@ -136,6 +136,43 @@ def test_yaml_loads(page: Path, workplace: Path) -> None:
             find_profile("storage", data["name"], Roots(folder.parent))
 
 
+ONE = "experiments/storagegrid-one.yaml"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (
+            ["run", ONE, "--set", "workload.qqps=3"],
+            "workload.qqps: unknown key; did you mean 'qps'?",
+        ),
+        (
+            ["run", ONE, "--set", "model=qwen3-9b"],
+            "no model profile 'qwen3-9b'; did you mean 'qwen3-8b'?",
+        ),
+        (["run", "nofile.yaml"], "nofile.yaml: no such file"),
+        (["run", ONE, "--bogus"], "No such option: --bogus"),
+        (["run", ONE, "--slo", "ttfft:p99<2s"], "slo: unknown metric 'ttfft'"),
+        (["run", ONE, "--no-time"], "workload.kind: multi_round_qa has no order without time"),
+        (["run", ONE, "--set", "router=round"], "router: 'round' does not exist; choose"),
+        (
+            ["run", ONE, "--set", "offload.cpu.capacity=50GB/s"],
+            "offload.cpu.capacity: '50GB/s' is not a size",
+        ),
+        (["run", ONE, "--out", "tests"], "is there already and no saved run"),
+        (["report", "tests"], "no sweep.parquet; run kvsim sweep FILE --out"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_messages_are_as_explained(
+    args: list[str], message: str, workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    explained = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert message in explained
+    assert main(args) == 2
+    assert message in capsys.readouterr().err
+
+
 def mentions(page: Path) -> Iterator[str]:
     """Yield what follows `kvsim` in code spans and in lines of blocks."""
     text = page.read_text(encoding="utf-8")
