@@ -168,7 +168,6 @@ ONE = "experiments/storagegrid-one.yaml"
             "offload.cpu.capacity: '50GB/s' is not a size",
         ),
         (["run", ONE, "--out", "tests"], "is there already and no saved run"),
-        (["report", "tests"], "no sweep.parquet; run kvsim sweep FILE --out"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
