@@ -32,6 +32,7 @@ STAND_INS = {
     "SCENARIO": "experiments/storagegrid-one.yaml",
 }
 """What words in capitals of an example stand for."""
+PARALLEL = {"sweep", "sensitivity"}
 PROMISES = {"--slo", "--hit-rate"}
 """Options whose promise a run of a minute may break, with exit code 3."""
 
@@ -73,7 +74,7 @@ def arguments(line: str) -> list[str] | None:
     if found is None:
         return None
     words = [STAND_INS.get(word, word) for word in shlex.split(found["words"], comments=True)]
-    if words[0] == "sweep":  # starting processes takes longer than the runs of an example
+    if words[0] in PARALLEL:  # starting processes takes longer than the runs of an example
         words += ["--jobs", "1"]
     return [name for word in words for name in expanded(word)]
 
@@ -104,7 +105,7 @@ def test_commands_run(page: Path, workplace: Path, capsys: pytest.CaptureFixture
         if named := re.match(r"# (\S+\.yaml)\n", block.text):
             (workplace / named[1]).write_text(block.text, encoding="utf-8")
     for block in blocks(page, "bash", "console"):
-        for line in block.text.splitlines():
+        for line in block.text.replace("\\\n", " ").splitlines():
             if block.skipped:
                 continue
             if program := PROGRAM.match(line):
