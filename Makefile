@@ -68,8 +68,8 @@ bench: setup     ## Time one run, growth to 240,000 requests and the demo's swee
 bench-million:   ## The same with a run of 1,000,000 requests
 	@$(MAKE) --no-print-directory bench BENCH=--million
 
-app: setup       ## Open the browser app
-	@$(PYTHON) -m streamlit run app.py
+app: setup       ## Open the dashboard in a browser
+	@$(PYTHON) -m kvsim app
 
 clean:           ## Remove the .venv, results and caches
 	rm -rf $(VENV) results site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

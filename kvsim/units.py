@@ -87,6 +87,11 @@ def format_rate(bytes_per_s: float) -> str:
     return _format(bytes_per_s, {k: v for k, v in _DECIMAL.items() if k != "K"}, "B/s")
 
 
+def format_flops(flops: float) -> str:
+    """Write a computing speed with a decimal prefix and at most four significant digits."""
+    return _format(flops, {k: v for k, v in _DECIMAL.items() if k != "K"}, "FLOPS")
+
+
 def format_seconds(seconds: float) -> str:
     """Write a time in the unit that keeps it at or above one: 15ms, 2.5s, 20min, 3h."""
     size = abs(seconds)

@@ -20,17 +20,22 @@ _DIGITS = 6
 
 def write_calibration(spec: CalibrationSpec, path: Path) -> None:
     """Write the file; numbers keep six digits."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(calibration_text(spec), encoding="utf-8")
+    except OSError as error:
+        raise CalibrationError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def calibration_text(spec: CalibrationSpec) -> str:
+    """Return the content of the file."""
     data = _rounded(spec.model_dump(mode="json", exclude_defaults=True))
     yaml = YAML()
     yaml.width = 120
     yaml.default_flow_style = None
     text = StringIO()
     yaml.dump(data, text)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_HEADER.format(name=spec.name) + text.getvalue(), encoding="utf-8")
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be written ({error.strerror})") from error
+    return _HEADER.format(name=spec.name) + text.getvalue()
 
 
 def _rounded(value: Any) -> Any:

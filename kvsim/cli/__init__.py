@@ -11,6 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from kvsim import __version__
+from kvsim.cli.app import app as dashboard
 from kvsim.cli.breakeven import breakeven
 from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
@@ -54,6 +55,7 @@ for command in (
     validate,
 ):
     app.command()(command)
+app.command("app")(dashboard)
 trace_app.command()(hits)
 app.add_typer(trace_app)
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from kvsim.calibration.fit.calibrate import Calibration
-from kvsim.calibration.fit.results import Residuals
+from kvsim.calibration.fit.results import Findings, Residuals
 from kvsim.report.html import Cell, Page
 from kvsim.report.style import layout
 from kvsim.report.text import coefficient_text
@@ -20,6 +20,11 @@ _CLIP = 0.3
 
 def write_calibration_report(calibration: Calibration, path: Path) -> None:
     """Write one HTML file that needs no network."""
+    calibration_page(calibration).write(path)
+
+
+def calibration_page(calibration: Calibration) -> Page:
+    """Lay out coefficients, remarks, ranges and residuals."""
     spec = calibration.spec
     page = Page(f"Calibration {spec.name}")
     page.paragraph(
@@ -71,7 +76,12 @@ def write_calibration_report(calibration: Calibration, path: Path) -> None:
     page.paragraph("(measured - fitted) / measured, clipped at 30 %.", "soft")
     for part in calibration.findings.residuals:
         page.charts(*(_scatter(part, feature) for feature in part.features))
-    page.write(path)
+    return page
+
+
+def residual_figures(findings: Findings) -> list[go.Figure]:
+    """Draw the errors of each part of the fit over each of its features."""
+    return [_scatter(part, feature) for part in findings.residuals for feature in part.features]
 
 
 def _scatter(part: Residuals, feature: str) -> go.Figure:

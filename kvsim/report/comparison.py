@@ -30,6 +30,22 @@ _QUANTITIES: Final = {
 
 def write_comparison(comparison: Comparison, path: Path) -> None:
     """Write one HTML file that needs no network."""
+    comparison_page(comparison).write(path)
+
+
+def comparison_figures(comparison: Comparison) -> list[go.Figure]:
+    """Draw every view of a comparison."""
+    return [
+        metric_errors(comparison.metrics),
+        *(distribution(name, found) for name, found in comparison.distributions.items()),
+        *(tiers(comparison.tiers_by_round, side) for side in SIDES),
+        step_bins(comparison.step_errors),
+        *(load(comparison.load, state) for state in ("running", "waiting")),
+    ]
+
+
+def comparison_page(comparison: Comparison) -> Page:
+    """Lay out metrics, distributions, tiers, step time and load."""
     page = Page(f"{comparison.name}: measured and simulated")
     page.heading("Metrics")
     page.charts(metric_errors(comparison.metrics))
@@ -96,7 +112,7 @@ def write_comparison(comparison: Comparison, path: Path) -> None:
     page.heading("Load over the run")
     page.charts(*(load(comparison.load, state) for state in ("running", "waiting")))
     run_confidence(page, comparison.confidence, comparison.basis)
-    page.write(path)
+    return page
 
 
 def metric_errors(metrics: Metrics) -> go.Figure:

@@ -48,7 +48,11 @@ _EXTRA = {
 
 def read_hf_config(path: Path) -> ModelSpec:
     """Read a config.json of a llama, mistral, qwen3, qwen3_moe, gpt_oss or deepseek_v3 model."""
-    config = read_mapping(path)
+    return model_from_config(read_mapping(path), str(path), name=path.resolve().parent.name)
+
+
+def model_from_config(config: dict[str, Any], path: str, *, name: str) -> ModelSpec:
+    """Read the content of a config.json; `path` is for messages, `name` where it has none."""
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
         raise ConfigError(
@@ -66,16 +70,15 @@ def read_hf_config(path: Path) -> ModelSpec:
     data["q_lora_rank"] = config.get("q_lora_rank") or 0
     data["tie_word_embeddings"] = bool(config.get("tie_word_embeddings", False))
     data |= _sliding(config, kind) | _weight_bytes(config, path)
-    name = config.get("_name_or_path") or path.resolve().parent.name or "model"
-    data["name"] = str(name)
+    data["name"] = str(config.get("_name_or_path") or name or "model")
     data["sources"] = {"*": {"kind": "published", "how": "the model's own config.json"}}
     try:
         return ModelSpec.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(problem_line(error, ModelSpec, str(path))) from None
+        raise ConfigError(problem_line(error, ModelSpec, path)) from None
 
 
-def _head_dim(data: dict[str, Any], kind: str, path: Path) -> int:
+def _head_dim(data: dict[str, Any], kind: str, path: str) -> int:
     if kind == "deepseek_v3":
         return int(data["qk_nope_head_dim"] + data["qk_rope_head_dim"])
     hidden, heads = data["hidden_size"], data["num_attention_heads"]
@@ -102,7 +105,7 @@ def _sliding(config: dict[str, Any], kind: str) -> dict[str, int]:
     return {"sliding_window": window, "num_sliding_layers": layers} if layers else {}
 
 
-def _weight_bytes(config: dict[str, Any], path: Path) -> dict[str, float]:
+def _weight_bytes(config: dict[str, Any], path: str) -> dict[str, float]:
     quantization = config.get("quantization_config")
     if not quantization:
         full = "float32" in (config.get("torch_dtype"), config.get("dtype"))

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from kvsim.errors import ConfigError
 from kvsim.spec.base import Fraction, PositiveNumber, PositiveSeconds, Spec
 from kvsim.spec.slo_grammar import parse_slo
+from kvsim.units import format_seconds
 
 LatencyMetric = Literal["ttft", "tpot", "itl", "e2e", "queue"]
 RateMetric = Literal["request_throughput", "output_throughput", "total_token_throughput", "goodput"]
@@ -101,3 +102,12 @@ class SloSpec(Spec):
             if limit is not None
         ]
         return (*own, *self.targets)
+
+    @property
+    def text(self) -> str:
+        """The limits in the first grammar: ttft:p95<2s;itl:p95<50ms (without `quantile`)."""
+        return ";".join(
+            f"{target.label}{target.relation}"
+            + (f"{target.limit:g}" if target.stat == "rate" else format_seconds(target.limit))
+            for target in self.all_targets
+        )

@@ -1,0 +1,180 @@
+"""Bring your own measurements: fit a calibration, compare recorded runs with simulations."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.io as pio
+import streamlit as st
+
+from kvsim.app import state
+from kvsim.app.presets import load_preset, presets
+from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, UploadError, unpack_runs
+from kvsim.app.views import chart
+from kvsim.app.work import work
+from kvsim.errors import KvsimError
+from kvsim.report.comparison import error_text, value_text
+from kvsim.report.text import coefficient_text, percent
+from kvsim.spec.scenario import Scenario
+
+FOLDERS = "KVSIM_APP_FOLDERS"
+"""Environment variable with a folder on the server whose run folders visitors may choose."""
+
+
+def page() -> None:
+    """Show the calibration of uploaded runs."""
+    st.markdown("## Calibrate with your own runs")
+    st.markdown(
+        "Upload what the probe plugin and the load generator recorded. kvsim fits its coefficients "
+        "to it, shows how well they fit, and compares each run with its simulation."
+    )
+    try:
+        runs = _runs()
+        if not runs:
+            return
+        bench = _bench()
+        parts = {"Fit": _fit, "Measured and simulated": _compare}
+        chosen = st.segmented_control(
+            "Part", list(parts), default="Fit", key="calibrate", label_visibility="collapsed"
+        )
+        parts[chosen or "Fit"](runs, bench)
+    except KvsimError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _runs() -> list[Path]:
+    """Return the folders of the runs: uploaded ones, or those of the folder that is opened up."""
+    uploads = st.file_uploader(
+        "Run folders as zip, or the files of one run",
+        type=["zip", "gz", "jsonl", "log", "csv", "txt", "yaml"],
+        accept_multiple_files=True,
+        help=f"Known files: {', '.join(RUN_FILES)}; each may be packed with gzip. At most "
+        f"{MAX_UNPACKED_BYTES >> 20} MiB unpacked. They stay on the server for this visit only.",
+    )
+    found = _on_server()
+    if not uploads:
+        return found
+    ids = "|".join(sorted(upload.file_id for upload in uploads))
+    known: dict[str, Any] = st.session_state.setdefault("uploads", {})
+    if ids not in known:
+        folder = tempfile.TemporaryDirectory(prefix="kvsim-runs-")
+        try:
+            # Named by content, so that the same upload is the same job.
+            runs = unpack_runs(
+                uploads, Path(folder.name) / hashlib.sha256(ids.encode()).hexdigest()
+            )
+        except UploadError:
+            folder.cleanup()
+            raise
+        known.clear()
+        known[ids] = (folder, runs)
+    uploaded: list[Path] = known[ids][1]
+    st.success(f"{len(uploaded)} run(s): {', '.join(path.name for path in uploaded)}")
+    return [*uploaded, *found]
+
+
+def _on_server() -> list[Path]:
+    root = os.environ.get(FOLDERS)
+    if not root:
+        return []
+    runs = {path.parent.name: path.parent for path in Path(root).glob("*/engine_steps.jsonl*")}
+    chosen = st.multiselect("Runs on this server", sorted(runs))
+    return [runs[name] for name in chosen]
+
+
+def _bench() -> Scenario:
+    names = {"the design of the What-if page": None} | {name: name for name in presets()}
+    chosen = st.selectbox(
+        "What the runs ran on",
+        list(names),
+        help="Model, GPU, host and store whose numbers start the fit, and the scenario that the "
+        "run is compared with.",
+    )
+    name = names[chosen]
+    return state.design().scenario if name is None else load_preset(name)
+
+
+def _fit(runs: list[Path], bench: Scenario) -> None:
+    job = {
+        "job": "calibrate",
+        "runs": [str(run) for run in runs],
+        "scenario": bench.to_dict(),
+        "name": "my-bench",
+    }
+    data = work("fit", "Fit", job, f"Fits {len(runs)} run(s) of {bench.model.name}.")
+    if data is None:
+        return
+    spec = data["spec"]
+    st.markdown(f"**{spec['model']} on {spec['gpu']}**, host {spec['host']}, {spec['date']}")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "coefficient": name,
+                    "value": coefficient_text(one["value"], one["unit"]),
+                    "± error": _error(one),
+                    "median error": percent(one["residual"]),
+                    "n": one["count"],
+                    "told apart": one["identified"],
+                    "data": one["data"],
+                }
+                for name, one in spec["coefficients"].items()
+            ]
+        ),
+        hide_index=True,
+    )
+    with st.expander("What the data cannot tell"):
+        for note in data["notes"]:
+            st.markdown(f"- {note}")
+    with st.container(horizontal=True):
+        _download("Profile (YAML)", data["yaml"], "my-bench.yaml")
+        _download("Report (HTML)", data["html"], "my-bench.html")
+    st.caption("A scenario takes the profile with `calibration: my-bench.yaml`.")
+    _figures(data["figures"], "fit")
+
+
+def _compare(runs: list[Path], bench: Scenario) -> None:
+    names = {run.name: run for run in runs}
+    run = names[st.selectbox("Run", list(names))]
+    job = {"job": "compare", "run": str(run), "scenario": bench.to_dict()}
+    data = work("compare", "Compare", job, f"Simulates {bench.name} and holds it against the run.")
+    if data is None:
+        return
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "metric": name,
+                    "measured": value_text(row["measured"]),
+                    "simulated": value_text(row["simulated"]),
+                    "error": error_text(name, row),
+                }
+                for name, row in data["metrics"].items()
+            ]
+        ),
+        hide_index=True,
+    )
+    _download("Report (HTML)", data["html"], f"{data['name']}.html")
+    _figures(data["figures"], "compare")
+
+
+def _figures(texts: list[str], key: str) -> None:
+    columns = st.columns(2)
+    for place, text in enumerate(texts):
+        chart(pio.from_json(text), f"{key} {place}", columns[place % 2])
+
+
+def _error(one: dict[str, Any]) -> str:
+    error = one["standard_error"]
+    return "held" if error is None else coefficient_text(error, one["unit"])
+
+
+def _download(label: str, content: str, name: str) -> None:
+    st.download_button(
+        label, content, file_name=name, on_click="ignore", icon=":material/download:"
+    )

@@ -1,0 +1,176 @@
+"""Long work as plain data in and plain data out, so that it can run in a process of its own.
+
+`python -m kvsim.app.jobs` reads one job from stdin, writes a line of JSON for each step of
+progress and one for the outcome, and ends. The dashboard starts it, reads its lines, and stops it
+by ending the process, at any point and for certain.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kvsim.errors import ConfigError, KvsimError
+from kvsim.spec.scenario import Scenario
+
+Progress = Callable[[str], None]
+Plain = dict[str, Any]
+MAX_MEMORY_BYTES = 8 * 2**30
+"""Most that a job may take: a design from a link may ask for more than a machine has."""
+
+
+def run_job(job: Mapping[str, Any], progress: Progress) -> Plain:
+    """Do one job by its name."""
+    arguments = dict(job)
+    name = arguments.pop("job")
+    if name not in JOBS:
+        raise ConfigError(f"no job {name!r}")
+    return JOBS[name](progress, **arguments)
+
+
+def _simulate(progress: Progress, *, scenario: Plain, folder: str) -> Plain:
+    from kvsim.simulate import simulate
+
+    progress("simulating")
+    result = simulate(Scenario.from_dict(scenario), save_to=Path(folder))
+    return {"folder": folder, "wall_s": result.manifest.wall_s}
+
+
+def _size(progress: Progress, *, scenario: Plain, prices: Plain, hit_rate: float | None) -> Plain:
+    from kvsim.plan.size import Target
+    from kvsim.plan.size_plan import make_size_plan
+    from kvsim.spec.cost import Prices
+
+    described = Scenario.from_dict(scenario)
+    target = None
+    if hit_rate is not None or described.slo is not None:
+        target = Target(hit_rate, described.slo if hit_rate is None else None)
+    count = 0
+
+    def on_run() -> None:
+        nonlocal count
+        count += 1
+        progress(f"{count} capacities simulated")
+
+    plan = make_size_plan(described, Prices.model_validate(prices), target=target, on_run=on_run)
+    return plan.to_dict()
+
+
+def _breakeven(progress: Progress, *, scenario: Plain, stores: list[str]) -> Plain:
+    from kvsim.plan.breakeven_plan import make_breakeven_plan
+    from kvsim.spec.load import list_profiles, load_profile
+
+    described = Scenario.from_dict(scenario)
+    profiles = [load_profile("storage", name) for name in stores]
+    own = described.offload.remote
+    if own is not None:
+        profiles = [own.profile, *(one for one in profiles if one.name != own.profile.name)]
+    done = 0
+
+    def on_tier() -> None:
+        nonlocal done
+        done += 1
+        progress(f"{done} of {1 + len(profiles)} tiers compared")
+
+    progress("comparing tiers")
+    return make_breakeven_plan(described, profiles, gpus=list_profiles("gpus"), on_tier=on_tier)
+
+
+def _contexts(
+    progress: Progress, *, setups: dict[str, Plain], path: str, values: list[Any]
+) -> Plain:
+    """Run each named design at each value of one key; rows as a sweep's table has them."""
+    from kvsim.simulate import simulate
+
+    rows: list[Plain] = []
+    total = len(setups) * len(values)
+    for setup, scenario in setups.items():
+        base = Scenario.from_dict(scenario)
+        for value in values:
+            progress(f"{len(rows) + 1} of {total} runs")
+            changed = base.replace({path: value})
+            summary = simulate(changed).summary_dict()
+            rows.append({"setup": setup, path: value, "seed": changed.seed, **summary})
+    return {"rows": rows}
+
+
+def _calibrate(progress: Progress, *, runs: list[str], scenario: Plain, name: str) -> Plain:
+    from kvsim.calibration.fit.calibrate import Basis, calibrate
+    from kvsim.calibration.profile_out import calibration_text
+    from kvsim.report.calibration import calibration_page, residual_figures
+
+    bench = Scenario.from_dict(scenario)
+    remote = bench.offload.remote
+    stores = (remote.profile,) if remote is not None else ()
+    progress(f"fitting {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
+    basis = Basis(bench.model, bench.gpu, bench.host, bench.engine, stores)
+    found = calibrate([Path(run) for run in runs], basis, name=name)
+    return {
+        "spec": found.spec.model_dump(mode="json"),
+        "yaml": calibration_text(found.spec),
+        "html": calibration_page(found).html(),
+        "notes": list(dict.fromkeys(found.findings.notes)),
+        "figures": [figure.to_json() for figure in residual_figures(found.findings)],
+    }
+
+
+def _compare(progress: Progress, *, run: str, scenario: Plain) -> Plain:
+    from kvsim.calibration.comparison import compare_in_full
+    from kvsim.report.comparison import comparison_figures, comparison_page
+
+    progress("simulating the recorded run")
+    found = compare_in_full(Path(run), Scenario.from_dict(scenario))
+    return {
+        "name": found.name,
+        "metrics": found.metrics,
+        "figures": [figure.to_json() for figure in comparison_figures(found)],
+        "html": comparison_page(found).html(),
+    }
+
+
+JOBS: dict[str, Callable[..., Plain]] = {
+    "simulate": _simulate,
+    "size": _size,
+    "breakeven": _breakeven,
+    "contexts": _contexts,
+    "calibrate": _calibrate,
+    "compare": _compare,
+}
+
+
+def main() -> int:
+    """Do the job that stdin describes."""
+    _limit_memory()
+
+    def say(**line: Any) -> None:
+        sys.stdout.write(json.dumps(line) + "\n")
+        sys.stdout.flush()
+
+    try:
+        outcome = run_job(json.loads(sys.stdin.read()), lambda words: say(progress=words))
+    except KvsimError as error:
+        say(error=" ".join(str(error).split()))
+    except MemoryError:
+        say(error="needs more memory than a job may take; shorten the workload")
+    except Exception as error:  # whatever it is, the page has to say that the job failed
+        say(error=f"failed: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    else:
+        say(outcome=outcome)
+    return 0
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+    except ImportError:  # no such limits on Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    most = MAX_MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(hard, MAX_MEMORY_BYTES)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

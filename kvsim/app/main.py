@@ -1,0 +1,44 @@
+"""The dashboard's entry: look, navigation, and the link that somebody may have followed.
+
+Streamlit runs this file; `kvsim app` starts it.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kvsim import __version__
+from kvsim.app import calibrate_page, explain_page, plan_page, what_if
+from kvsim.app.share import open_link
+
+SIDEBAR_PX = 360
+
+
+def main() -> None:
+    """Show the page that the visitor is on."""
+    st.set_page_config(
+        page_title="kvsim",
+        page_icon=":material/stacks:",
+        layout="wide",
+        initial_sidebar_state="auto",
+        menu_items={"About": f"kvsim {__version__}: what a tiered KV cache is worth."},
+    )
+    open_link()
+    pages = [
+        st.Page(what_if.page, title="What if", icon=":material/tune:", url_path="", default=True),
+        st.Page(plan_page.page, title="Plan", icon=":material/shopping_cart:", url_path="plan"),
+        st.Page(
+            calibrate_page.page,
+            title="Calibrate",
+            icon=":material/straighten:",
+            url_path="calibrate",
+        ),
+        st.Page(
+            explain_page.page, title="Explain", icon=":material/menu_book:", url_path="explain"
+        ),
+    ]
+    st.navigation(pages, position="top").run()
+
+
+if __name__ == "__main__":
+    main()

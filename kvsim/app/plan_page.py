@@ -1,0 +1,168 @@
+"""What to buy: sizes, when loading pays, cost. Long work, so each part waits for a click."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from kvsim.app import state
+from kvsim.app.results import answer, cost, is_quick, prices_of
+from kvsim.app.views import chart
+from kvsim.app.work import work
+from kvsim.errors import KvsimError
+from kvsim.report import plan as plan_charts
+from kvsim.report.plan_page import (
+    COST_NAMES,
+    TOKEN_COSTS,
+    breakeven_maps,
+    breakeven_page,
+    curve_frame,
+    size_figure,
+    size_page,
+    size_words,
+)
+from kvsim.report.text import number, percent
+from kvsim.spec.load import list_profiles
+from kvsim.units import format_bytes
+
+
+def page() -> None:
+    """Show the plans of the design of the first page."""
+    design = state.design()
+    st.markdown(f"## Plan: {design.name}")
+    st.caption("The design is that of the What-if page.")
+    parts = {"Size the tiers": _size, "Load or recompute": _breakeven, "Cost": _cost}
+    chosen = st.segmented_control(
+        "Plan", list(parts), default=next(iter(parts)), key="plan", label_visibility="collapsed"
+    )
+    try:
+        parts[chosen or next(iter(parts))](design)
+    except KvsimError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _size(design: state.Design) -> None:
+    scenario = design.scenario
+    targets = {
+        "95 % of what can be found": None,
+        "the service level": "slo",
+        "a hit rate": "rate",
+    }
+    if scenario.slo is None:
+        del targets["the service level"]
+    chosen = st.radio("Reach", list(targets), horizontal=True)
+    rate = None
+    if targets[chosen] == "rate":
+        rate = st.slider("Hit rate, %", 1, 99, 80) / 100
+    if targets[chosen] is None:
+        scenario = scenario.replace({"slo": None})
+    prices = prices_of(scenario, *state.price_list())
+    job = {
+        "job": "size",
+        "scenario": scenario.to_dict(),
+        "prices": prices.model_dump(mode="json"),
+        "hit_rate": rate,
+    }
+    about = "Simulates ten to twenty capacities of each tier, the same requests in all."
+    data = work("size", "Find the smallest sizes", job, about)
+    if data is None:
+        return
+    for line in size_words(data):
+        st.markdown(f"- {line}")
+    for note in data["notes"]:
+        st.caption(f"Note: {note}.")
+    figure = size_figure(data)
+    if figure is not None:
+        chart(figure, "size")
+    points = [
+        {
+            "tier": tier["tier"],
+            "capacity": format_bytes(point["capacity_bytes"]),
+            "hit rate": percent(point["hit_rate"]),
+            "mean TTFT, s": point["ttft_s_mean"],
+            "requests/s": point["finished_per_s"],
+            "stable": point["stable"],
+            "reaches": point["meets"],
+        }
+        for tier in data["tiers"]
+        for point in tier["points"]
+    ]
+    if points:
+        st.dataframe(pd.DataFrame(points), hide_index=True)
+    _download(lambda: size_page(data).html(), "size.html")
+
+
+def _breakeven(design: state.Design) -> None:
+    own = design.scenario.offload.remote
+    mine = own.profile.name if own is not None else None
+    others = [name for name in list_profiles("storage") if name != mine]
+    stores = st.multiselect("Compare with other stores", others, max_selections=4)
+    job = {"job": "breakeven", "scenario": design.scenario.to_dict(), "stores": stores}
+    about = "Says from which context on loading beats computing, by closed form and simulation."
+    data = work("breakeven", "Find the break-even", job, about)
+    if data is None:
+        return
+    for tier in data["tiers"]:
+        first, *rest = tier["words"]
+        st.markdown(f"**{first}** {' '.join(rest)}")
+    points = curve_frame(data)
+    lengths = sorted(set(points["context"]))
+    context = st.select_slider("Context, tokens", lengths, value=lengths[2 * len(lengths) // 3])
+    left, right = st.columns(2)
+    chart(plan_charts.breakeven_curves(points), "curves", left)
+    chart(plan_charts.waterfall(points, context), "parts", right)
+    for place, figure in enumerate(breakeven_maps(data)):
+        chart(figure, f"map {place}", (left, right)[place % 2])
+    st.markdown("**What would move the break-even**")
+    st.dataframe(
+        pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
+    )
+    _download(lambda: breakeven_page(data).html(), "breakeven.html")
+
+
+def _cost(design: state.Design) -> None:
+    if not is_quick(design.scenario):
+        st.caption("This run takes longer than a few seconds; simulate it on the What-if page.")
+        return
+    prices = prices_of(design.scenario, *state.price_list())
+    spent = cost(answer(design.scenario), prices).to_dict()
+    left, right = st.columns(2)
+    left.markdown("**USD an hour**")
+    left.dataframe(
+        {
+            "component": [*COST_NAMES.values(), "all"],
+            "USD": [number(spent[key], 4) for key in (*COST_NAMES, "usd_per_hour")],
+        },
+        hide_index=True,
+    )
+    right.markdown("**USD a million tokens**, at the load of this run")
+    right.dataframe(
+        {
+            "tokens": list(TOKEN_COSTS.values()),
+            "USD": [number(spent[key], 4) for key in TOKEN_COSTS],
+        },
+        hide_index=True,
+    )
+    st.markdown("**Prices and where they come from**")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {"price": name.replace("_", " "), "USD": getattr(prices, name), **_row(source)}
+                for name, source in prices.sources.items()
+                if name != "ram_included"
+            ]
+        ),
+        hide_index=True,
+    )
+
+
+def _row(source: Any) -> dict[str, Any]:
+    return {"source": source.kind, "how": source.how, "date": source.date}
+
+
+def _download(content: Any, name: str) -> None:
+    st.download_button(
+        "Report (HTML)", content, file_name=name, on_click="ignore", icon=":material/download:"
+    )

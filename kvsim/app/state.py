@@ -1,0 +1,104 @@
+"""What one visitor is doing: everything lives in the session, nothing in the process."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import streamlit as st
+
+from kvsim.app.background import Job
+from kvsim.app.presets import DEFAULT, load_preset
+from kvsim.report.verdict import design_name
+from kvsim.spec.cost import DEFAULT_PRICES
+from kvsim.spec.scenario import Scenario
+from kvsim.spec.slo import SloSpec
+
+MAX_PINS = 4
+PROMISE = "ttft:p95<2s"
+"""What the dashboard asks of a scenario that promises nothing itself."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A scenario and the preset that it began as."""
+
+    preset: str
+    scenario: Scenario
+
+    @property
+    def name(self) -> str:
+        """Name it by what it is made of."""
+        return design_name(self.scenario)
+
+
+def start(preset: str = DEFAULT, scenario: Scenario | None = None) -> None:
+    """Begin anew with a preset, or with a design that was made from one."""
+    chosen = scenario or load_preset(preset)
+    if scenario is None and chosen.slo is None:
+        chosen = chosen.replace({"slo": SloSpec.model_validate(PROMISE).model_dump(mode="json")})
+    design = Design(preset, chosen)
+    st.session_state["base"] = st.session_state["design"] = design
+    st.session_state["generation"] = st.session_state.get("generation", 0) + 1
+
+
+def base() -> Design:
+    """Return the design that the inputs show when untouched."""
+    if "base" not in st.session_state:
+        start()
+    return cast(Design, st.session_state["base"])
+
+
+def design() -> Design:
+    """Return the design as the inputs have made it."""
+    base()
+    return cast(Design, st.session_state["design"])
+
+
+def remember(scenario: Scenario) -> Design:
+    """Keep what the inputs have made."""
+    made = Design(base().preset, scenario)
+    st.session_state["design"] = made
+    return made
+
+
+def generation() -> int:
+    """Count the beginnings; inputs of an earlier one are forgotten."""
+    base()
+    return int(st.session_state["generation"])
+
+
+def pins() -> list[Design]:
+    """Return the pinned designs, the first of which is the baseline."""
+    return cast(list[Design], st.session_state.setdefault("pins", []))
+
+
+def pin(made: Design) -> bool:
+    """Pin a design; False if it is pinned or there is no room."""
+    known = pins()
+    if len(known) >= MAX_PINS or made.scenario in [one.scenario for one in known]:
+        return False
+    known.append(made)
+    return True
+
+
+def price_list() -> tuple[str, dict[str, Any]]:
+    """Return the price list and the visitor's own prices."""
+    return (
+        st.session_state.setdefault("price_list", DEFAULT_PRICES),
+        st.session_state.setdefault("prices", {}),
+    )
+
+
+def jobs() -> dict[str, Job]:
+    """Return the visitor's long work by its place on the page."""
+    return cast(dict[str, Job], st.session_state.setdefault("jobs", {}))
+
+
+def run_folder(name: str) -> Path:
+    """Return a folder of this visit for a run that is simulated in the background."""
+    if "folder" not in st.session_state:
+        st.session_state["folder"] = tempfile.TemporaryDirectory(prefix="kvsim-")
+    return Path(st.session_state["folder"].name) / name

@@ -1,0 +1,109 @@
+"""A design in other shapes: the command that runs it, files, an HTML page."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from typing import Any
+
+import pandas as pd
+from ruamel.yaml import YAML
+
+from kvsim.app.presets import load_preset, presets
+from kvsim.errors import ConfigError
+from kvsim.spec.load import list_profiles
+from kvsim.spec.profiles import ProfileKind
+from kvsim.spec.scenario import Scenario
+
+_PROFILES: tuple[tuple[str, ProfileKind], ...] = (
+    ("model", "models"),
+    ("gpu", "gpus"),
+    ("host", "hosts"),
+)
+_STORE = "offload.remote"
+_MOST_CHANGES = 40
+
+
+def scenario_yaml(scenario: Scenario) -> str:
+    """Write a scenario as the file that `kvsim run` reads."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.representer.sort_base_mapping_type_on_output = False
+    text = io.StringIO()
+    yaml.dump(scenario.to_dict(), text)
+    return text.getvalue()
+
+
+def command(preset: str, scenario: Scenario) -> str:
+    """Write the command line that runs a design: a preset with changes, else its own file."""
+    changes = _changes(load_preset(preset), scenario)
+    if changes is None:
+        return shlex.join(["kvsim", "run", f"{scenario.name}.yaml"])
+    path = presets()[preset]
+    folder = "experiments/validation" if path.parent.name == "validation" else "experiments"
+    words = ["kvsim", "run", f"{folder}/{path.name}"]
+    for name, value in changes.items():
+        words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    return shlex.join(words)
+
+
+def _changes(base: Scenario, scenario: Scenario) -> dict[str, Any] | None:
+    """Find the changes that make a preset the design; None if they cannot be told shortly."""
+    changes: dict[str, Any] = {}
+    for path, kind in _PROFILES:
+        name = getattr(scenario, path).name
+        if name != getattr(base, path).name and name in list_profiles(kind):
+            changes[path] = name
+    store = scenario.offload.remote
+    if store is None:
+        if base.offload.remote is not None:
+            changes[_STORE] = None
+    elif base.offload.remote is None or store.profile.name != base.offload.remote.profile.name:
+        changes[_STORE] = {"profile": store.profile.name}
+    try:
+        changes |= _leaves(base.replace(changes).to_dict(), scenario.to_dict(), "")
+        same = _plain(base.replace(changes)) == _plain(scenario)
+    except ConfigError:
+        return None
+    return changes if same and len(changes) <= _MOST_CHANGES else None
+
+
+def _leaves(old: Any, new: Any, path: str) -> dict[str, Any]:
+    """List the keys that differ; a part with other keys is one of them."""
+    if old == new:
+        return {}
+    if isinstance(old, dict) and isinstance(new, dict):
+        if old.keys() == new.keys():
+            return {
+                key: value
+                for name in new
+                if name != "sources"
+                for key, value in _leaves(old[name], new[name], f"{path}.{name}".strip(".")).items()
+            }
+        if "sources" in new:
+            raise ConfigError(f"{path}: is another profile")
+    return {path: new}
+
+
+def _plain(scenario: Scenario) -> Any:
+    """Drop the sources: a number that was set by hand says so, whichever way it was set."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: strip(inner) for key, inner in value.items() if key != "sources"}
+        return value
+
+    return strip(scenario.to_dict())
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Write a table as CSV."""
+    return table.to_csv(index=False).encode()
+
+
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """Write a table as Parquet."""
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()

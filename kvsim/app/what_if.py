@@ -1,0 +1,205 @@
+"""The first screen: a verdict in words, headline figures against a baseline, and what is behind."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from kvsim.app import cards, state, views
+from kvsim.app.inputs import Inputs
+from kvsim.app.presets import presets
+from kvsim.app.results import (
+    Answer,
+    answer,
+    avoided,
+    cost,
+    gpu_only,
+    is_quick,
+    judge,
+    prices_of,
+    read_answer,
+)
+from kvsim.app.share import share
+from kvsim.app.work import work
+from kvsim.errors import KvsimError
+from kvsim.metrics.result import RunResult
+from kvsim.report.run_page import HEADLINE
+from kvsim.report.text import number, signed
+from kvsim.report.verdict import Verdict, demand_words
+from kvsim.spec.scenario import Scenario
+
+_TRUST = {"calibrated": "green", "partly": "orange", "extrapolated": "red"}
+_LESS_IS_GOOD = ("ttft_s_mean", "ttft_s_p95")
+
+
+def page() -> None:
+    """Show what the inputs lead to."""
+    if st.session_state.get("link_error"):
+        st.error(st.session_state.pop("link_error"), icon=":material/link_off:")
+    scenario = _inputs()
+    if scenario is None:
+        return
+    design = state.remember(scenario)
+    try:
+        found = _answer(scenario)
+        if found is None:
+            return
+        baseline = _baseline(scenario)
+        words, _ = judge(found)
+        _verdict(words, found)
+        _headline(found, baseline)
+        _actions(design, found, words)
+        views.show(design, found, baseline)
+    except KvsimError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _inputs() -> Scenario | None:
+    """Show the cards; None, and a message, where they do not make a scenario."""
+    base = state.base()
+    if f"{state.generation()}|workload kind" not in st.session_state:
+        # Widgets forget what they showed while another page was open: begin where we left.
+        made = state.design()
+        state.start(made.preset, made.scenario)
+        base = state.base()
+    inputs = Inputs(base.scenario)
+    problem: str | None = None
+    with st.sidebar:
+        names = list(presets())
+        st.selectbox(
+            "Start from",
+            names,
+            index=names.index(base.preset),
+            key=f"{state.generation()}|preset",
+            on_change=_begin,
+            help="The published experiment, workloads, and each measured run that kvsim is "
+            "validated on.",
+        )
+        for card in (cards.model_card, cards.workload_card, cards.tiers_card, cards.promise_card):
+            with st.container(border=True):
+                try:
+                    card(inputs)
+                except KvsimError as error:
+                    problem = problem or str(error)
+                    st.error(str(error), icon=":material/error:")
+    if problem is None:
+        try:
+            return inputs.scenario()
+        except KvsimError as error:
+            problem = str(error)
+    st.error(problem, icon=":material/error:")
+    st.caption("Change it in the cards, or begin anew with a preset.")
+    return None
+
+
+def _begin() -> None:
+    state.start(st.session_state[f"{state.generation()}|preset"])
+
+
+def _answer(scenario: Scenario) -> Answer | None:
+    """Simulate at once what is quick; longer runs in the background, with a way to stop them."""
+    if is_quick(scenario):
+        return answer(scenario)
+    folder = state.run_folder(scenario.hash())
+    job = {"job": "simulate", "scenario": scenario.to_dict(), "folder": str(folder)}
+    done = work("simulate", "Simulate", job, "This run takes longer than a few seconds.")
+    return None if done is None else read_answer(RunResult.load(folder))
+
+
+def _baseline(scenario: Scenario) -> Answer | None:
+    """Run what the design is compared with: the first pin, else the same without tiers."""
+    pinned = state.pins()
+    other = pinned[0].scenario if pinned else gpu_only(scenario)
+    other = other.replace({"seed": scenario.seed})
+    return answer(other) if is_quick(other) and other != scenario else None
+
+
+def _verdict(words: Verdict, found: Answer) -> None:
+    icon, colour = {
+        True: (":material/check_circle:", "green"),
+        False: (":material/cancel:", "red"),
+        None: (":material/info:", "blue"),
+    }[words.kept]
+    with st.container(border=True):
+        st.markdown(f"### :{colour}[{icon}] {words.headline}")
+        st.markdown(f"**What binds:** {words.binding}  \n**Next:** {words.next_step}")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            trust = found.trust
+            label = f":{_TRUST[trust.verdict]}-badge[:material/verified: {trust.verdict}]"
+            with st.popover(label, type="tertiary", help="How far to trust these figures"):
+                st.markdown(f"Judged by the runs of calibration **{found.basis}**.")
+                if not trust.outside:
+                    st.markdown("All of the run lies inside what was measured.")
+                for one in trust.outside:
+                    st.markdown(f"- **{one.quantity}**: {one.value} (measured: {one.measured})")
+            if found.demands:
+                with st.popover("What the tiers move", type="tertiary"):
+                    for line in demand_words(found.demands):
+                        st.markdown(f"- {line}")
+            if not found.summary["stable"]:
+                st.badge("unstable: figures depend on the time simulated", color="red")
+
+
+def _headline(found: Answer, baseline: Answer | None) -> None:
+    """Show the figures that people compare, each with its change against the baseline."""
+    with st.container(horizontal=True):
+        for key, (label, write) in HEADLINE.items():
+            value = found.summary[key]
+            st.metric(
+                label,
+                write(value),
+                delta=_change(key, found, baseline),
+                delta_color="inverse" if key in _LESS_IS_GOOD else "normal",
+                border=True,
+            )
+        spent = cost(found, prices_of(found.result.scenario, *state.price_list()))
+        saved = None if baseline is None else avoided(found, baseline)
+        st.metric(
+            "USD an hour",
+            number(spent.usd_per_hour, 2),
+            delta=None if saved is None else f"{signed_gpus(saved)} GPUs avoided",
+            delta_color="off",
+            border=True,
+            help="GPUs, host memory beyond what comes with them, storage, requests and traffic.",
+        )
+    if baseline is None:
+        return
+    name = state.pins()[0].name if state.pins() else "GPU only"
+    wall = found.result.manifest.wall_s
+    st.caption(
+        f"Changes against **{name}** with the same seed. {found.summary['finished']:,} requests in "
+        f"{found.summary['simulated_s']:,.0f} s, simulated in {wall:.1f} s."
+    )
+
+
+def signed_gpus(count: float) -> str:
+    """Write how many GPUs a design saves."""
+    return f"{count:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _change(key: str, found: Answer, baseline: Answer | None) -> str | None:
+    if baseline is None:
+        return None
+    old, new = baseline.summary[key], found.summary[key]
+    if not old or new is None:
+        return None
+    # Streamlit reads the direction from an ASCII minus.
+    return f"{signed(new / old - 1)} %".replace("\N{MINUS SIGN}", "-")
+
+
+def _actions(design: state.Design, found: Answer, words: Verdict) -> None:
+    with st.container(horizontal=True):
+        full = len(state.pins()) >= state.MAX_PINS
+        if st.button(
+            "Pin this design",
+            icon=":material/push_pin:",
+            disabled=full,
+            help="Up to four designs side by side; the first pin is the baseline.",
+        ):
+            if state.pin(design):
+                st.rerun()
+            st.toast("This design is pinned already.")
+        if state.pins() and st.button("Unpin all", icon=":material/keep_off:"):
+            state.pins().clear()
+            st.rerun()
+        with st.popover("Share and take away", icon=":material/ios_share:"):
+            share(design, found, words)

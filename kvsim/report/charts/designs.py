@@ -1,0 +1,55 @@
+"""Designs side by side: one small chart a figure, the same order and colours in all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from kvsim.report import style
+
+COLOURS: Final = (style.FIRST, style.HBM, style.CPU, style.OBJECT_STORE, style.FILE_STORE)
+COMPARED: Final = {
+    "finished_per_s": ("requests/s", 1.0),
+    "ttft_s_mean": ("mean TTFT, s", 1.0),
+    "ttft_s_p95": ("p95 TTFT, s", 1.0),
+    "decode_tokens_per_s_mean": ("decode, tokens/s", 1.0),
+    "token_hit_rate": ("tokens found, %", 100.0),
+}
+"""Figure of a summary: its name with unit, and the factor to it."""
+
+
+def side_by_side(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Draw a bar a design for each figure that people compare, hatched where it is unstable."""
+    figure = make_subplots(
+        rows=1,
+        cols=len(COMPARED),
+        subplot_titles=[name for name, _ in COMPARED.values()],
+        horizontal_spacing=0.05,
+    )
+    for place, (name, summary) in enumerate(zip(names, summaries, strict=True)):
+        for column, (key, (unit, factor)) in enumerate(COMPARED.items(), start=1):
+            value = summary[key]
+            figure.add_bar(
+                x=[place],
+                y=[None if value is None else factor * value],
+                name=name,
+                legendgroup=name,
+                showlegend=column == 1,
+                marker={
+                    "color": COLOURS[place % len(COLOURS)],
+                    "pattern": {"shape": "" if summary["stable"] else "/"},
+                    "line": {"width": 0},
+                },
+                hovertemplate=f"{name}: %{{y:.4g}} ({unit})<extra></extra>",
+                row=1,
+                col=column,
+            )
+    hatched = "" if all(one["stable"] for one in summaries) else "<br><sup>hatched: unstable</sup>"
+    style.layout(figure, title=f"Designs side by side{hatched}", x="", y="", height=360)
+    figure.update_layout(hovermode="closest", margin={"t": 100})
+    figure.update_xaxes(showticklabels=False)
+    figure.update_yaxes(rangemode="tozero")
+    return figure

@@ -1,0 +1,175 @@
+"""One run in a sentence: does the design keep its promise, what binds it, what to try next.
+
+What binds follows from the mean time to first token. Its largest part (queue, load, prefill)
+leads to the resource behind it: a queue to what the engines' time went into, a load to the tier
+that gave most of the loaded tokens, a prefill to the reason why tokens had to be computed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kvsim.metrics.cost import GpuTime
+from kvsim.metrics.slo import SloReport, TargetOutcome
+from kvsim.plan.demand import Demand
+from kvsim.report.text import milliseconds, number, percent
+from kvsim.spec.scenario import Scenario
+from kvsim.spec.storage import FileStorageSpec
+from kvsim.units import format_rate
+
+Binding = Literal["engine", "prefill", "evicted", "elsewhere", "store", "client", "pcie", "decode"]
+
+SATURATED = 0.8
+"""Part of its bandwidth from which a store, in its busiest second, counts as what limits loads."""
+RECOMPUTED = 0.25
+"""Part of the computed tokens from which computing again counts as what prefills are for."""
+
+_NAMES: Mapping[Binding, str] = {
+    "engine": "the engine has stopped",
+    "prefill": "GPU time for prefill of new tokens",
+    "evicted": "memory: evicted tokens are computed again",
+    "elsewhere": "sharing: tokens are computed that another instance has",
+    "store": "read bandwidth of the store",
+    "client": "latency and streams of the store's client",
+    "pcie": "copies from CPU memory over PCIe",
+    "decode": "GPU time for decoding",
+}
+_NEXT: Mapping[Binding, str] = {
+    "engine": "enlarge CPU memory, or add uploads to the store's client",
+    "prefill": "a faster GPU or another instance; no cache has these tokens",
+    "evicted": "more CPU memory, or a store that all instances share",
+    "elsewhere": "a store that all instances share, or a router that keeps sessions together",
+    "store": "a store with more read bandwidth, or more CPU memory in front of it",
+    "client": "more connections or threads, or a store with less latency",
+    "pcie": "a host with a faster PCIe, or more GPU memory",
+    "decode": "another instance, or a GPU with more memory bandwidth",
+}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What to tell somebody who reads one sentence."""
+
+    kept: bool | None
+    """Whether the promise is kept; None: nothing was promised."""
+    headline: str
+    binding: str
+    next_step: str
+
+
+def verdict(
+    scenario: Scenario,
+    summary: Mapping[str, Any],
+    *,
+    slo: SloReport | None,
+    gpu_time: GpuTime,
+    demands: Iterable[Demand],
+) -> Verdict:
+    """Judge a run."""
+    found = binding(summary, gpu_time, list(demands))
+    return Verdict(
+        kept=None if slo is None else slo.passed and bool(summary["stable"]),
+        headline=_headline(scenario, summary, slo),
+        binding=_NAMES[found],
+        next_step=_NEXT[found],
+    )
+
+
+def binding(summary: Mapping[str, Any], gpu_time: GpuTime, demands: Iterable[Demand]) -> Binding:
+    """Name the resource behind the largest part of the mean time to first token."""
+    if summary["died"] or summary["ttft_s_mean"] is None:
+        return "engine"
+    queue, load = summary["queue_s_mean"] or 0.0, summary["load_s_mean"] or 0.0
+    rest = max(0.0, summary["ttft_s_mean"] - queue - load)
+    if queue >= max(load, rest):
+        # Who waits, waits for whatever keeps the engines busy.
+        spent = {
+            "prefill": gpu_time.prefill_s + gpu_time.store_s,
+            "load": gpu_time.load_s,
+            "decode": gpu_time.decode_s,
+        }
+        largest = max(spent, key=lambda name: spent[name])
+        if largest == "decode":
+            return "decode"
+        return _loading(summary, demands) if largest == "load" else _computing(summary)
+    return _loading(summary, demands) if load >= rest else _computing(summary)
+
+
+def _computing(summary: Mapping[str, Any]) -> Binding:
+    computed = max(1, summary["computed_tokens"])
+    again: dict[Binding, int] = {
+        "evicted": summary["recomputed_evicted_tokens"],
+        "elsewhere": summary["recomputed_elsewhere_tokens"],
+    }
+    worst = max(again, key=lambda name: again[name])
+    return worst if again[worst] / computed >= RECOMPUTED else "prefill"
+
+
+def _loading(summary: Mapping[str, Any], demands: Iterable[Demand]) -> Binding:
+    reads = {one.tier: one for one in demands if one.direction == "read"}
+    remote = reads.get("remote")
+    if remote is None or summary["hit_tokens_remote"] < summary["hit_tokens_cpu"]:
+        return "pcie"
+    limit = remote.limit_bytes_per_s
+    full = limit is not None and remote.p99_bytes_per_s >= SATURATED * limit
+    return "store" if full else "client"
+
+
+def design_name(scenario: Scenario) -> str:
+    """Name a design by its tiers and GPUs: 2 x a100-40gb + CPU 100GiB + storagegrid-s3."""
+    gpus = scenario.instances * scenario.engine.tensor_parallel_size
+    offload = scenario.offload
+    words = [f"{gpus} x {scenario.gpu.name}"]
+    if offload.connector != "none":
+        if offload.cpu.capacity:
+            words.append("CPU")
+        if offload.remote is not None:
+            kind = "files" if isinstance(offload.remote.profile, FileStorageSpec) else "S3"
+            words.append(f"{offload.remote.profile.name} ({kind})")
+    return " + ".join(words)
+
+
+def demand_words(demands: Iterable[Demand]) -> list[str]:
+    """Say what each tier had to move, against what it can."""
+    lines = []
+    for one in demands:
+        limit = one.limit_bytes_per_s
+        of = f" of {format_rate(limit)}" if limit else ""
+        peak = (
+            "" if one.peak_utilisation is None else f", busiest second {one.peak_utilisation:.0%}"
+        )
+        name = "CPU memory" if one.tier == "cpu" else "store"
+        lines.append(f"{name}, {one.direction}: {format_rate(one.mean_bytes_per_s)}{of}{peak}")
+    return lines
+
+
+def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | None) -> str:
+    name = design_name(scenario)
+    if summary["died"]:
+        return f"{name} stops serving: chunks held by uploads fill its CPU memory"
+    if not summary["stable"]:
+        return f"{name} falls behind: answers do not keep up with questions"
+    if slo is None:
+        speed = number(summary["finished_per_s"], 2)
+        wait = milliseconds(summary["ttft_s_mean"])
+        return f"{name} serves {speed} requests/s with a first token after {wait} on average"
+    verb = "meets" if slo.passed else "misses"
+    worst = [outcome for outcome in slo.outcomes if outcome.passed == slo.passed]
+    return f"{name} {verb} {', '.join(map(_outcome, worst or slo.outcomes))}"
+
+
+def _outcome(outcome: TargetOutcome) -> str:
+    target, value = outcome.target, outcome.value
+    rate = target.stat == "rate"
+    limit = f"{target.limit:g}/s" if rate else milliseconds(target.limit)
+    label = (
+        f"{target.label.replace(':', ' ').upper().replace(' P', ' p')} {target.relation} {limit}"
+    )
+    if target.stat == "each":
+        return f"{label} for {percent(value)} of the requests"
+    if not math.isfinite(value):
+        return f"{label} (some requests got no answer)"
+    return f"{label} (it is {number(value, 2) + '/s' if rate else milliseconds(value)})"
