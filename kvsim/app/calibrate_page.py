@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import streamlit as st
 
 from kvsim.app import state
 from kvsim.app.presets import load_preset, presets
-from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, UploadError, unpack_runs
+from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, unpack_runs
 from kvsim.app.views import chart
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
@@ -62,18 +62,11 @@ def _runs() -> list[Path]:
     ids = "|".join(sorted(upload.file_id for upload in uploads))
     known: dict[str, Any] = st.session_state.setdefault("uploads", {})
     if ids not in known:
-        folder = tempfile.TemporaryDirectory(prefix="kvsim-runs-")
-        try:
-            # Named by content, so that the same upload is the same job.
-            runs = unpack_runs(
-                uploads, Path(folder.name) / hashlib.sha256(ids.encode()).hexdigest()
-            )
-        except UploadError:
-            folder.cleanup()
-            raise
+        folder = state.folder("uploads")
+        shutil.rmtree(folder, ignore_errors=True)  # one set of runs a visit is enough
         known.clear()
-        known[ids] = (folder, runs)
-    uploaded: list[Path] = known[ids][1]
+        known[ids] = unpack_runs(uploads, folder / hashlib.sha256(ids.encode()).hexdigest()[:16])
+    uploaded: list[Path] = known[ids]
     st.success(f"{len(uploaded)} run(s): {', '.join(path.name for path in uploaded)}")
     return [*uploaded, *found]
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
@@ -122,9 +120,8 @@ def _trace(inputs: Inputs) -> None:
     if upload is not None:
         known = st.session_state.setdefault("traces", {})
         if upload.file_id not in known:
-            folder = tempfile.TemporaryDirectory(prefix="kvsim-trace-")
-            known[upload.file_id] = (folder, save_trace(upload, Path(folder.name)))
-        inputs.use_block("workload", TraceSpec(file=known[upload.file_id][1]))
+            known[upload.file_id] = save_trace(upload, state.folder(f"trace-{len(known)}"))
+        inputs.use_block("workload", TraceSpec(file=known[upload.file_id]))
     elif not isinstance(inputs.base.workload, TraceSpec):
         st.caption("Upload a trace; until then the workload stays as it was.")
         return

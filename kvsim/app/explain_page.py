@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+
 import streamlit as st
 
 from kvsim.app import state
-from kvsim.app.presets import experiments
 from kvsim.errors import KvsimError
-from kvsim.units import format_bytes, format_count
 
 
 def page() -> None:
-    """Show the parts, each for the design of the first page."""
+    """Show one part at a time, for the design of the first page."""
     design = state.design()
     st.markdown(f"## Explain: {design.name}")
+    st.caption("The design is that of the What-if page.")
+    parts = {"Words": _words}
+    chosen = st.segmented_control(
+        "Part", list(parts), default=next(iter(parts)), key="explain", label_visibility="collapsed"
+    )
     try:
-        _numbers(design)
+        parts[chosen or next(iter(parts))](design)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
 
 
-def _numbers(design: state.Design) -> None:
-    scenario = design.scenario
-    ranks = scenario.engine.tensor_parallel_size
-    st.metric(
-        "KV of a token, per rank", format_bytes(scenario.model.kv_bytes_per_token_per_rank(ranks))
-    )
-    st.metric("Blocks", format_count(scenario.num_gpu_blocks))
-    assert experiments()
+def _words(design: state.Design) -> None:
+    st.markdown(glossary())
+
+
+@lru_cache(maxsize=1)
+def glossary() -> str:
+    """Read the page of names and units, without its title."""
+    package = Path(str(resources.files("kvsim")))
+    inside = package / "docs" / "names.md"
+    path = inside if inside.is_file() else package.parent / "docs" / "names.md"
+    return path.read_text(encoding="utf-8").partition("\n")[2].replace("\n## ", "\n#### ")

@@ -47,11 +47,11 @@ def decode(text: str) -> tuple[str, Scenario]:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         unpacker = zlib.decompressobj()
         plain = unpacker.decompress(packed, MAX_JSON_BYTES)
-        if unpacker.unconsumed_tail or not unpacker.eof:
-            raise ConfigError(f"the link unpacks to more than {MAX_JSON_BYTES:,} bytes; {_BROKEN}")
-        content = json.loads(plain.decode("utf-8"))
+        content = json.loads(plain.decode("utf-8")) if unpacker.eof else None
     except (binascii.Error, zlib.error, ValueError, RecursionError):
         raise ConfigError(_BROKEN) from None
+    if unpacker.unconsumed_tail:
+        raise ConfigError(f"the link unpacks to more than {MAX_JSON_BYTES:,} bytes; {_BROKEN}")
     if not isinstance(content, dict) or content.keys() != {"preset", "diff"}:
         raise ConfigError(_BROKEN)
     preset, diff = content["preset"], content["diff"]

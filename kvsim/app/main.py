@@ -5,24 +5,33 @@ Streamlit runs this file; `kvsim app` starts it.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from kvsim import __version__
 from kvsim.app import calibrate_page, explain_page, plan_page, what_if
 from kvsim.app.share import open_link
 
-SIDEBAR_PX = 360
+_LOOK = """<style>
+.stMainBlockContainer { padding: 4.2rem 2rem 3rem; }
+[data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
+[data-testid="stSidebarHeader"] { height: 2.6rem; }
+@media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem .8rem 3rem; } }
+</style>"""
+"""Less empty space around the page than Streamlit leaves."""
 
 
 def main() -> None:
     """Show the page that the visitor is on."""
     st.set_page_config(
         page_title="kvsim",
-        page_icon=":material/stacks:",
+        page_icon=str(Path(__file__).with_name("icon.svg")),
         layout="wide",
         initial_sidebar_state="auto",
         menu_items={"About": f"kvsim {__version__}: what a tiered KV cache is worth."},
     )
+    st.html(_LOOK)
     open_link()
     pages = [
         st.Page(what_if.page, title="What if", icon=":material/tune:", url_path="", default=True),

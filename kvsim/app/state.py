@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -97,8 +99,16 @@ def jobs() -> dict[str, Job]:
     return cast(dict[str, Job], st.session_state.setdefault("jobs", {}))
 
 
-def run_folder(name: str) -> Path:
-    """Return a folder of this visit for a run that is simulated in the background."""
+class _Folder:
+    """A temporary folder that goes when its visit does."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="kvsim-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def folder(name: str) -> Path:
+    """Name a place in this visit's own temporary folder."""
     if "folder" not in st.session_state:
-        st.session_state["folder"] = tempfile.TemporaryDirectory(prefix="kvsim-")
-    return Path(st.session_state["folder"].name) / name
+        st.session_state["folder"] = _Folder()
+    return cast(_Folder, st.session_state["folder"]).path / name

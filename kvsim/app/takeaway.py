@@ -15,6 +15,7 @@ from kvsim.errors import ConfigError
 from kvsim.spec.load import list_profiles
 from kvsim.spec.profiles import ProfileKind
 from kvsim.spec.scenario import Scenario
+from kvsim.spec.slo import SloSpec
 
 _PROFILES: tuple[tuple[str, ProfileKind], ...] = (
     ("model", "models"),
@@ -43,6 +44,9 @@ def command(preset: str, scenario: Scenario) -> str:
     path = presets()[preset]
     folder = "experiments/validation" if path.parent.name == "validation" else "experiments"
     words = ["kvsim", "run", f"{folder}/{path.name}"]
+    promise = scenario.slo
+    if "slo" in changes and promise is not None and promise == SloSpec.model_validate(promise.text):
+        changes["slo"] = promise.text
     for name, value in changes.items():
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)

@@ -161,6 +161,12 @@ def _contexts(design: state.Design, found: Answer, baseline: Answer | None) -> N
 
 def _tables(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     st.markdown("**Tiers**")
-    st.dataframe(found.result.tiers, hide_index=True)
+    tiers = found.result.tiers
+    sizes = [name for name in tiers.columns if name.endswith("_bytes")]
+    st.dataframe(
+        tiers,
+        hide_index=True,
+        column_config={name: st.column_config.NumberColumn(format="bytes") for name in sizes},
+    )
     st.markdown("**Requests**")
     st.dataframe(found.result.requests, hide_index=True, height=320)

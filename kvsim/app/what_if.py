@@ -99,7 +99,7 @@ def _answer(scenario: Scenario) -> Answer | None:
     """Simulate at once what is quick; longer runs in the background, with a way to stop them."""
     if is_quick(scenario):
         return answer(scenario)
-    folder = state.run_folder(scenario.hash())
+    folder = state.folder(f"run-{scenario.hash()}")
     job = {"job": "simulate", "scenario": scenario.to_dict(), "folder": str(folder)}
     done = work("simulate", "Simulate", job, "This run takes longer than a few seconds.")
     return None if done is None else read_answer(RunResult.load(folder))
@@ -120,8 +120,8 @@ def _verdict(words: Verdict, found: Answer) -> None:
         None: (":material/info:", "blue"),
     }[words.kept]
     with st.container(border=True):
-        st.markdown(f"### :{colour}[{icon}] {words.headline}")
-        st.markdown(f"**What binds:** {words.binding}  \n**Next:** {words.next_step}")
+        st.markdown(f"#### :{colour}[{icon}] {words.headline}")
+        st.markdown(f"**What binds:** {words.binding} · **Next:** {words.next_step}")
         with st.container(horizontal=True, vertical_alignment="center"):
             trust = found.trust
             label = f":{_TRUST[trust.verdict]}-badge[:material/verified: {trust.verdict}]"
@@ -154,9 +154,9 @@ def _headline(found: Answer, baseline: Answer | None) -> None:
         spent = cost(found, prices_of(found.result.scenario, *state.price_list()))
         saved = None if baseline is None else avoided(found, baseline)
         st.metric(
-            "USD an hour",
+            "USD/hour",
             number(spent.usd_per_hour, 2),
-            delta=None if saved is None else f"{signed_gpus(saved)} GPUs avoided",
+            delta=None if saved is None else f"{signed_gpus(saved)} GPUs saved",
             delta_color="off",
             border=True,
             help="GPUs, host memory beyond what comes with them, storage, requests and traffic.",
@@ -182,6 +182,8 @@ def _change(key: str, found: Answer, baseline: Answer | None) -> str | None:
     old, new = baseline.summary[key], found.summary[key]
     if not old or new is None:
         return None
+    if key.endswith("_rate"):
+        return f"{100 * (new - old):+.0f} points"
     # Streamlit reads the direction from an ASCII minus.
     return f"{signed(new / old - 1)} %".replace("\N{MINUS SIGN}", "-")
 

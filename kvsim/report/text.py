@@ -8,6 +8,13 @@ def milliseconds(seconds: float | None) -> str:
     return f"{seconds * 1e3:,.0f} ms" if seconds < 10 else f"{seconds:,.1f} s"
 
 
+def latency(seconds: float | None) -> str:
+    """Write an interval with three digits, in the unit that people say it in."""
+    if seconds is None:
+        return "-"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+
+
 def number(value: float | None, digits: int = 1) -> str:
     """Write a number with its thousands apart, or a dash where there is none."""
     return "-" if value is None else f"{value:,.{digits}f}"

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from kvsim.metrics.cost import GpuTime
 from kvsim.metrics.slo import SloReport, TargetOutcome
 from kvsim.plan.demand import Demand
-from kvsim.report.text import milliseconds, number, percent
+from kvsim.report.text import latency, number, percent
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.storage import FileStorageSpec
 from kvsim.units import format_rate
@@ -154,7 +154,7 @@ def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | N
         return f"{name} falls behind: answers do not keep up with questions"
     if slo is None:
         speed = number(summary["finished_per_s"], 2)
-        wait = milliseconds(summary["ttft_s_mean"])
+        wait = latency(summary["ttft_s_mean"])
         return f"{name} serves {speed} requests/s with a first token after {wait} on average"
     verb = "meets" if slo.passed else "misses"
     worst = [outcome for outcome in slo.outcomes if outcome.passed == slo.passed]
@@ -164,7 +164,7 @@ def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | N
 def _outcome(outcome: TargetOutcome) -> str:
     target, value = outcome.target, outcome.value
     rate = target.stat == "rate"
-    limit = f"{target.limit:g}/s" if rate else milliseconds(target.limit)
+    limit = f"{target.limit:g}/s" if rate else latency(target.limit)
     label = (
         f"{target.label.replace(':', ' ').upper().replace(' P', ' p')} {target.relation} {limit}"
     )
@@ -172,4 +172,5 @@ def _outcome(outcome: TargetOutcome) -> str:
         return f"{label} for {percent(value)} of the requests"
     if not math.isfinite(value):
         return f"{label} (some requests got no answer)"
-    return f"{label} (it is {number(value, 2) + '/s' if rate else milliseconds(value)})"
+    shown = f"{number(value, 2)}/s" if rate else latency(value)
+    return f"{label}: it is {shown}"

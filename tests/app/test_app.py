@@ -1,43 +1,253 @@
-"""The browser app loads, runs what it is told, and says what is wrong."""
+"""The pages load, follow their inputs, and say what is wrong in one line."""
 
-from pathlib import Path
+from __future__ import annotations
+
+import time
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-APP = str(Path(__file__).parents[2] / "app.py")
+from kvsim.app import link
+from kvsim.app.presets import load_preset, presets
+
+GIB = 2**30
 
 
-@pytest.fixture
-def app() -> AppTest:
-    return AppTest.from_file(APP, default_timeout=120).run()
+def labelled(widgets: Any, words: str) -> Any:
+    return next(widget for widget in widgets if words in widget.label)
 
 
-def press_run(app: AppTest) -> AppTest:
-    return app.sidebar.button[0].click().run()
+def headline(app: AppTest) -> list[str]:
+    return [metric.value for metric in app.metric]
 
 
-def test_a_changed_input_changes_the_numbers(app: AppTest) -> None:
+def verdict(app: AppTest) -> str:
+    return next(each.value for each in app.markdown if each.value.startswith("#### :"))
+
+
+def open_page(app: AppTest, name: str) -> AppTest:
+    """Go to another page; AppTest knows pages by their script, ours are functions."""
+    from kvsim.app import calibrate_page, explain_page, plan_page
+
+    page = {"plan": plan_page, "calibrate": calibrate_page, "explain": explain_page}[name]
+    script = f"from kvsim.app import {page.__name__.rpartition('.')[2]} as page\npage.page()"
+    other = AppTest.from_string(script, default_timeout=120)
+    for key in ("base", "design", "generation"):
+        other.session_state[key] = app.session_state[key]
+    other.run()
+    assert not other.exception
+    return other
+
+
+def finish(app: AppTest, seconds: float = 90) -> AppTest:
+    """Wait for the work in the background."""
+    end = time.monotonic() + seconds
+    while app.session_state["jobs"]:
+        for job in app.session_state["jobs"].values():
+            job.wait(max(0.0, end - time.monotonic()))
+        app.run()
+        assert time.monotonic() < end
     assert not app.exception
-    assert len(app.metric) == 4
-    before = [metric.value for metric in app.metric]
-    history = next(each for each in app.sidebar.number_input if "context" in each.label)
-    assert history.value == 20_000
-    assert history.help
-    history.set_value(2_000)
-    press_run(app)
-    assert not app.exception
-    assert [metric.value for metric in app.metric] != before
-    assert "workload.user_history_prompt=2000" in app.code[0].value
+    return app
 
 
-def test_tiers_can_be_taken_away_and_errors_are_told(app: AppTest) -> None:
-    app.sidebar.selectbox[1].set_value("gpu")
-    press_run(app)
+def test_the_first_screen_answers_in_words(app: AppTest) -> None:
+    assert "misses TTFT p95 < 2 s" in verdict(app)
+    assert any("What binds:" in each.value for each in app.markdown)
+    assert len(app.metric) == 6
+    assert app.metric[0].delta
+    assert any("**gpu**: a100-40gb" in each.value for each in app.markdown)
+
+
+def test_a_moved_slider_changes_numbers_and_verdict(app: AppTest) -> None:
+    before = headline(app)
+    context = labelled(app.select_slider, "Context")
+    assert context.value == 20_000
+    assert "own context" in context.help
+    context.set_value(2_000)
+    app.run()
     assert not app.exception
-    assert "offload.connector=none" in app.code[0].value
-    capacity = app.sidebar.text_input[0]
-    capacity.set_value("12 bananas")
-    press_run(app)
+    assert headline(app) != before
+    assert "meets TTFT p95" in verdict(app)
+    assert "--set workload.user_history_prompt=2000" in app.code[1].value
+
+
+def test_every_number_of_a_profile_shows_its_source(app: AppTest) -> None:
+    rate = labelled(app.select_slider, "Store: read bandwidth")
+    assert "-badge[assumed]" in rate.label
+    assert "Source: **assumed**" in rate.help
+    latency = next(each for each in app.text_input if each.label.startswith("first byte"))
+    assert "Source:" in latency.help
+
+
+def test_bad_input_is_one_line_and_can_be_repaired(app: AppTest) -> None:
+    latency = next(each for each in app.text_input if each.label.startswith("first byte"))
+    good = latency.value
+    latency.set_value("12 bananas")
+    app.run()
     assert not app.exception
-    assert "bananas" in app.error[0].value
+    assert "'12 bananas' is not a time" in app.error[0].value
+    assert not app.metric
+    next(each for each in app.text_input if each.label.startswith("first byte")).set_value(good)
+    app.run()
+    assert not app.error
+    assert app.metric
+
+
+def test_a_model_that_does_not_fit_is_told(app: AppTest) -> None:
+    labelled(app.selectbox, "Model").set_value("llama-3.1-70b")
+    app.run()
+    assert not app.exception
+    assert "does not fit" in app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("{not json", "not readable as JSON"), ("[1]", "must hold a mapping"), ("{}", "model_type")],
+)
+def test_a_pasted_config_is_checked(app: AppTest, text: str, says: str) -> None:
+    app.text_area[0].set_value(text)
+    app.run()
+    assert not app.exception
+    assert says in app.error[0].value
+
+
+def test_a_pasted_config_is_used(app: AppTest) -> None:
+    app.text_area[0].set_value(
+        '{"model_type": "llama", "num_hidden_layers": 16, "hidden_size": 2048,'
+        '"num_attention_heads": 32, "num_key_value_heads": 8, "intermediate_size": 8192,'
+        '"vocab_size": 128256, "max_position_embeddings": 131072}'
+    )
+    app.run()
+    assert not app.exception
+    assert app.session_state["design"].scenario.model.num_hidden_layers == 16
+
+
+def test_tiers_can_be_taken_away(app: AppTest) -> None:
+    app.toggle[0].set_value(False)
+    app.run()
+    assert not app.exception
+    assert "2 x a100-40gb falls behind" in verdict(app)
+    assert "offload.connector=none" in app.code[1].value
+
+
+@pytest.mark.parametrize("name", list(presets()))
+def test_every_preset_opens(app: AppTest, name: str) -> None:
+    app.selectbox[0].set_value(name)
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert len(app.metric) == 6
+
+
+@pytest.mark.parametrize("kind", ["agentic", "rag", "chat"])
+def test_workloads_can_be_exchanged(app: AppTest, kind: str) -> None:
+    labelled(app.selectbox, "GPU").set_value("h100-sxm-80gb")
+    app.selectbox[0].set_value("Agentic coding")
+    app.run()
+    labelled(app.selectbox, "Workload").set_value(kind)
+    app.run()
+    assert not app.exception
+    assert not app.error
+    assert app.session_state["design"].scenario.workload.kind == kind
+
+
+@pytest.mark.parametrize(
+    "view", ["Tokens", "Time to first token", "Timeline", "Side by side", "Tables"]
+)
+def test_views_draw(app: AppTest, view: str) -> None:
+    app.session_state["view"] = view
+    app.run()
+    assert not app.exception
+    assert app.get("plotly_chart") or app.dataframe
+
+
+def test_pins_stand_side_by_side(app: AppTest) -> None:
+    labelled(app.button, "Pin this design").click()
+    app.run()
+    labelled(app.select_slider, "CPU memory").set_value(40 * GIB)
+    app.run()
+    labelled(app.button, "Pin this design").click()
+    app.session_state["view"] = "Side by side"
+    app.run()
+    assert not app.exception
+    assert len(app.session_state["pins"]) == 2
+    assert app.dataframe[0].value.shape[1] == 4
+    labelled(app.button, "Open 1").click()
+    app.run()
+    assert app.session_state["design"].scenario.offload.cpu.capacity == 100 * GIB
+
+
+def test_a_link_is_followed_and_a_bad_one_told() -> None:
+    made = load_preset("Chat").replace({"workload.arrivals.rate": 0.5})
+    for text, says in ((link.encode("Chat", made), None), ("!!!", "damaged")):
+        app = AppTest.from_file("../../app.py", default_timeout=120)
+        app.query_params["design"] = text
+        app.run()
+        assert not app.exception
+        if says is None:
+            assert app.session_state["design"].scenario == made
+            assert "design" not in app.query_params
+        else:
+            assert says in app.error[0].value
+            assert app.metric
+
+
+def test_visitors_do_not_see_each_other(app: AppTest) -> None:
+    other = AppTest.from_file("../../app.py", default_timeout=120).run()
+    labelled(app.button, "Pin this design").click()
+    labelled(app.select_slider, "Context").set_value(2_000)
+    app.run()
+    other.run()
+    assert not other.session_state["pins"]
+    assert other.session_state["design"].scenario.workload.user_history_prompt == 20_000
+
+
+def test_the_design_survives_another_page(app: AppTest) -> None:
+    labelled(app.select_slider, "Context").set_value(2_000)
+    app.run()
+    plan = open_page(app, "plan")
+    assert plan.session_state["design"].scenario.workload.user_history_prompt == 2_000
+
+
+def test_a_plan_runs_in_the_background_and_can_be_stopped(app: AppTest) -> None:
+    plan = open_page(app, "plan")
+    labelled(plan.button, "Find the smallest sizes").click()
+    plan.run()
+    assert not plan.exception
+    job = plan.session_state["jobs"]["size"]
+    assert job.running
+    labelled(plan.button, "Stop").click()
+    plan.run()
+    assert not job.running
+    assert job.outcome is None
+    assert any("Stopped" in each.value for each in plan.info)
+
+
+def test_breakeven_is_found(app: AppTest) -> None:
+    app.selectbox[0].set_value("Measured: cpu40GB_131k_pool")
+    app.run()
+    plan = open_page(app, "plan")
+    plan.session_state["plan"] = "Load or recompute"
+    plan.run()
+    labelled(plan.button, "Find the break-even").click()
+    plan.run()
+    finish(plan)
+    assert any("CPU memory: loading wins" in each.value for each in plan.markdown)
+    assert plan.get("plotly_chart")
+
+
+def test_cost_names_its_sources(app: AppTest) -> None:
+    plan = open_page(app, "plan")
+    plan.session_state["plan"] = "Cost"
+    plan.run()
+    assert not plan.exception
+    assert "assumed" in set(plan.dataframe[2].value["source"])
+
+
+def test_words_are_explained(app: AppTest) -> None:
+    page = open_page(app, "explain")
+    page.session_state["explain"] = "Words"
+    page.run()
+    assert any("`chunk_tokens`" in each.value for each in page.markdown)

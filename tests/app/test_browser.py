@@ -1,0 +1,215 @@
+"""The dashboard in a real Chromium, on a desk and on a phone; screenshots are kept.
+
+One server for all tests of this module. Without Chromium they are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUN = ROOT / "experiments" / "validation" / "runs" / "gpu_only_131k_pool__qa10k"
+SHOTS = Path(os.environ.get("KVSIM_SCREENSHOTS", ROOT / "results" / "screenshots"))
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+ANSWER_MS = 30_000
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 420, "height": 900}
+
+pytestmark = [
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.skipif(not CHROMIUM, reason="no Chromium on the PATH"),
+]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """Serve the dashboard on a free port."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    words = ["run", str(ROOT / "app.py"), "--server.headless", "true", "--server.port", str(port)]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", *words, "--server.address", "localhost"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    where = f"http://localhost:{port}"
+    try:
+        for _ in range(150):
+            try:
+                with urllib.request.urlopen(f"{where}/_stcore/health", timeout=1):
+                    break
+            except OSError:
+                time.sleep(0.2)
+        yield where
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One visitor's page, which must not complain."""
+
+    def __init__(self, chromium: Any, size: dict[str, int], scheme: str = "light") -> None:
+        self.context = chromium.new_context(
+            viewport=size, color_scheme=scheme, accept_downloads=True
+        )
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(ANSWER_MS)
+        self.complaints: list[str] = []
+        self.page.on("console", self._on_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+        self.metric("Requests/s").wait_for()
+        self.settle()
+
+    def metric(self, label: str) -> Any:
+        return self.page.get_by_test_id("stMetric").filter(has_text=label)
+
+    def verdict(self) -> str:
+        return str(self.page.locator("h4").first.inner_text())
+
+    def settle(self) -> None:
+        """Wait until the server has answered and the page stands still."""
+        self.page.wait_for_function(
+            "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+        )
+        self.page.wait_for_timeout(300)
+
+    def show(self, name: str) -> None:
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.wait_for_timeout(400)
+        self.page.screenshot(path=SHOTS / f"{name}.png")
+
+    def choose(self, view: str) -> None:
+        self.page.get_by_test_id("stButtonGroup").get_by_text(view, exact=True).click()
+        self.settle()
+
+    def end(self) -> None:
+        """Leave, and insist that nothing went wrong nor stuck out of the page."""
+        wide = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        self.context.close()
+        assert wide <= 0, f"the page is {wide} px wider than the screen"
+        assert not self.complaints
+
+
+def test_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:
+    visit = Visit(chromium, DESK)
+    visit.open(address)
+    assert "misses TTFT p95" in visit.verdict()
+    visit.show("desk-what-if")
+
+    visit.page.get_by_role("button", name="Pin this design").click()
+    visit.settle()
+    before = visit.metric("TTFT, p95").inner_text()
+    slider = visit.page.get_by_test_id("stSlider").filter(has_text="Context of a user")
+    slider.get_by_role("slider").focus()
+    for _ in range(3):
+        visit.page.keyboard.press("ArrowLeft")
+    visit.page.wait_for_function(
+        "before => ![...document.querySelectorAll('[data-testid=stMetric]')]"
+        ".some(metric => metric.innerText === before)",
+        arg=before,
+    )
+    visit.settle()
+    shorter = visit.metric("TTFT, p95").inner_text()
+    assert shorter != before
+    visit.page.get_by_role("button", name="Pin this design").click()
+    visit.settle()
+    visit.choose("Side by side")
+    visit.page.get_by_text("Designs side by side").wait_for()
+    visit.show("desk-side-by-side")
+    visit.choose("Timeline")
+    visit.page.get_by_text("In the system at").wait_for()
+    visit.show("desk-timeline")
+
+    visit.page.get_by_role("button", name="Share and take away").click()
+    visit.show("desk-share")
+    with visit.page.expect_download() as waiting:
+        visit.page.get_by_role("button", name="Scenario (YAML)").click()
+    waiting.value.save_as(tmp_path / "design.yaml")
+    assert "user_history_prompt: 6000" in (tmp_path / "design.yaml").read_text(encoding="utf-8")
+    shown = visit.page.get_by_test_id("stCode").filter(has_text="?design=").first.inner_text()
+    link = re.sub(r"\s", "", shown)
+    words = visit.verdict()
+    visit.end()
+
+    other = Visit(chromium, DESK, "dark")
+    other.open(link)
+    assert other.verdict() == words
+    assert other.page.get_by_role("button", name="Unpin all").count() == 0
+    other.show("desk-dark-from-link")
+    other.end()
+
+
+def test_pages_on_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:
+    visit = Visit(chromium, DESK)
+    visit.open(address)
+    visit.page.get_by_role("link", name="Plan").click()
+    visit.page.get_by_role("heading", name="Plan:").wait_for()
+    visit.show("desk-plan")
+    visit.page.get_by_role("link", name="Explain").click()
+    visit.page.get_by_role("heading", name="Explain:").wait_for()
+    visit.show("desk-explain")
+
+    archive = tmp_path / "run.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in RUN.iterdir():
+            file.write(path, f"my-run/{path.name}")
+    visit.page.get_by_role("link", name="Calibrate").click()
+    visit.page.get_by_role("heading", name="Calibrate").wait_for()
+    visit.page.locator("input[type=file]").set_input_files(archive)
+    visit.page.get_by_text("1 run(s): my-run").wait_for()
+    visit.page.get_by_role("button", name="Fit", exact=True).last.click()
+    visit.page.get_by_text("What the data cannot tell").wait_for()
+    visit.settle()
+    visit.show("desk-calibrate")
+    visit.end()
+
+
+def test_a_phone(chromium: Any, address: str) -> None:
+    visit = Visit(chromium, PHONE)
+    visit.open(address)
+    visit.show("phone-what-if")
+    visit.choose("Time to first token")
+    visit.page.get_by_test_id("stPlotlyChart").first.scroll_into_view_if_needed()
+    visit.show("phone-charts")
+    visit.page.get_by_test_id("stExpandSidebarButton").click()
+    visit.page.get_by_text("Context of a user, tokens").wait_for()
+    visit.show("phone-inputs")
+    visit.end()

@@ -1,0 +1,81 @@
+"""Long work runs in a process of its own, tells how far it is, and stops when told."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kvsim.app.background import Job
+from kvsim.app.jobs import run_job
+from kvsim.app.presets import load_preset
+from kvsim.errors import SimulationError
+from kvsim.metrics.result import RunResult
+from kvsim.simulate import simulate
+
+RUNS = Path(__file__).parents[2] / "experiments" / "validation" / "runs"
+PRESET = "Measured: cpu40GB_131k_pool"
+
+
+def test_a_run_in_the_background_is_the_same_run(tmp_path: Path) -> None:
+    scenario = load_preset(PRESET)
+    folder = tmp_path / "run"
+    job = Job({"job": "simulate", "scenario": scenario.to_dict(), "folder": str(folder)})
+    assert job.wait(60)
+    assert job.result()["folder"] == str(folder)
+    assert RunResult.load(folder).summary_dict() == simulate(scenario).summary_dict()
+
+
+def test_a_stopped_job_is_gone() -> None:
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    job = Job({"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"})
+    assert not job.wait(0.2)
+    process = job._process
+    job.cancel()
+    assert process.wait(5) != 0
+    assert not job.running
+    with pytest.raises(SimulationError, match="stopped"):
+        job.result()
+
+
+@pytest.mark.parametrize(
+    ("job", "says"),
+    [
+        ({"job": "nonsense"}, "no job 'nonsense'"),
+        ({"job": "simulate", "scenario": {}, "folder": ""}, "missing key"),
+        ({"job": "simulate"}, "failed: TypeError"),
+    ],
+)
+def test_a_failed_job_says_why_in_one_line(job: dict[str, object], says: str) -> None:
+    failed = Job(job)
+    assert failed.wait(60)
+    with pytest.raises(SimulationError, match=says) as told:
+        failed.result()
+    assert "\n" not in str(told.value)
+
+
+def test_a_killed_job_is_noticed() -> None:
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    job = Job({"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"})
+    job._process.kill()
+    assert job.wait(10)
+    with pytest.raises(SimulationError, match="without a word"):
+        job.result()
+    assert isinstance(job._process, subprocess.Popen)
+
+
+def test_runs_are_fitted_and_compared() -> None:
+    run = str(RUNS / "cpu40GB_131k_pool__qa10k")
+    scenario = load_preset(PRESET).to_dict()
+    said: list[str] = []
+    fit = run_job(
+        {"job": "calibrate", "runs": [run], "scenario": scenario, "name": "mine"}, said.append
+    )
+    assert fit["spec"]["coefficients"]["gpu.efficiency.memory"]["value"] < 1
+    assert fit["yaml"].startswith("#")
+    assert fit["figures"]
+    assert said == ["fitting 1 run"]
+    compared = run_job({"job": "compare", "run": run, "scenario": scenario}, said.append)
+    assert abs(compared["metrics"]["ttft_s_mean"]["error"]) < 0.05
+    assert "</html>" in compared["html"]
