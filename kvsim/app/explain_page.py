@@ -9,7 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from kvsim.app import state
+from kvsim.app.results import answer, gpu_only, is_quick
 from kvsim.errors import KvsimError
+from kvsim.plan.diagnose import diagnose
+from kvsim.plan.formulas import formulas, typical_context
 
 
 def page() -> None:
@@ -17,7 +20,7 @@ def page() -> None:
     design = state.design()
     st.markdown(f"## Explain: {design.name}")
     st.caption("The design is that of the What-if page.")
-    parts = {"Words": _words}
+    parts = {"The arithmetic": _formulas, "Why did it not help?": _why, "Words": _words}
     chosen = st.segmented_control(
         "Part", list(parts), default=next(iter(parts)), key="explain", label_visibility="collapsed"
     )
@@ -25,6 +28,39 @@ def page() -> None:
         parts[chosen or next(iter(parts))](design)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
+
+
+def _formulas(design: state.Design) -> None:
+    context = st.number_input(
+        "Cached context, tokens", min_value=1, value=typical_context(design.scenario), step=1_000
+    )
+    st.caption("Times are those of one request on an idle instance.")
+    for one in formulas(design.scenario, context=int(context)):
+        with st.container(border=True):
+            left, right = st.columns([3, 1], vertical_alignment="center")
+            left.markdown(f"**{one.label}** = {one.formula}")
+            left.markdown(f":gray[= {one.filled}]")
+            left.caption(one.source)
+            right.metric(one.label, one.shown, label_visibility="collapsed")
+
+
+def _why(design: state.Design) -> None:
+    """Ask the run itself, its gravest cause first, against the same design without tiers."""
+    scenario = design.scenario
+    if not is_quick(scenario):
+        st.caption("This run takes longer than a few seconds; simulate it on the What-if page.")
+        return
+    base = gpu_only(scenario)
+    baseline = answer(base).result if base != scenario and is_quick(base) else None
+    causes = diagnose(answer(scenario).result, baseline)
+    if not causes:
+        st.success("Nothing stands out: no tier is too small, too slow or passed over.")
+    for cause in causes:
+        with st.container(border=True):
+            st.markdown(f"**{cause.what[0].upper()}{cause.what[1:]}**")
+            st.markdown(cause.evidence)
+            st.markdown(f":material/arrow_forward: {cause.way_out}")
+    st.caption("From which context on a load pays at all: Plan, Load or recompute.")
 
 
 def _words(design: state.Design) -> None:

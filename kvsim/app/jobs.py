@@ -20,6 +20,8 @@ Progress = Callable[[str], None]
 Plain = dict[str, Any]
 MAX_MEMORY_BYTES = 8 * 2**30
 """Most that a job may take: a design from a link may ask for more than a machine has."""
+MOST_DESIGNS = 48
+"""Designs that a search tries; a larger space is sampled."""
 
 
 def run_job(job: Mapping[str, Any], progress: Progress) -> Plain:
@@ -97,6 +99,55 @@ def _contexts(
     return {"rows": rows}
 
 
+def _largest_load(progress: Progress, *, scenario: Plain, path: str) -> Plain:
+    from kvsim.plan.search_load import largest_load
+
+    def on_progress(done: int) -> None:
+        progress(f"{done} loads tried")
+
+    answer = largest_load(Scenario.from_dict(scenario), path=path, on_progress=on_progress)
+    return answer.to_dict()
+
+
+def _sensitivity(progress: Progress, *, scenario: Plain, metric: str) -> Plain:
+    from kvsim.plan.sensitivity import sensitivities
+
+    described = Scenario.from_dict(scenario)
+
+    def on_progress(done: int, total: int) -> None:
+        progress(f"{done} of {total} runs")
+
+    rows = sensitivities(described, metric=metric, on_progress=on_progress)
+    plain = json.loads(rows.to_json(orient="records"))
+    return {"scenario": described.name, "metric": metric, "rows": plain}
+
+
+def _cheapest(
+    progress: Progress, *, scenario: Plain, space: Plain, prices: str, given: Plain
+) -> Plain:
+    from kvsim.plan.search_design import cheapest_design
+    from kvsim.plan.search_words import search_words
+    from kvsim.spec.cost import load_prices
+
+    def on_progress(done: int, total: int) -> None:
+        progress(f"{done} of {total} designs tried")
+
+    answer = cheapest_design(
+        Scenario.from_dict(scenario),
+        space,
+        prices=load_prices(prices),
+        trials=MOST_DESIGNS,
+        given=given,
+        on_progress=on_progress,
+    )
+    found = answer.best_scenario
+    return {
+        "words": search_words(answer),
+        "table": json.loads(answer.table.to_json(orient="records")),
+        "best": None if found is None else found.to_dict(),
+    }
+
+
 def _calibrate(progress: Progress, *, runs: list[str], scenario: Plain, name: str) -> Plain:
     from kvsim.calibration.fit.calibrate import Basis, calibrate
     from kvsim.calibration.profile_out import calibration_text
@@ -136,6 +187,9 @@ JOBS: dict[str, Callable[..., Plain]] = {
     "size": _size,
     "breakeven": _breakeven,
     "contexts": _contexts,
+    "largest_load": _largest_load,
+    "sensitivity": _sensitivity,
+    "cheapest": _cheapest,
     "calibrate": _calibrate,
     "compare": _compare,
 }

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from kvsim.app import state
+from kvsim.app.cards import CPU_STOPS
+from kvsim.app.load import load_path, load_words
 from kvsim.app.results import answer, cost, is_quick, prices_of
 from kvsim.app.views import chart
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
-from kvsim.report import plan as plan_charts
+from kvsim.plan.search_space import STORE
+from kvsim.plan.search_words import design_words
+from kvsim.report.charts import capacity, sweeps
+from kvsim.report.charts.metrics import METRICS, metric_of
 from kvsim.report.plan_page import (
     COST_NAMES,
     TOKEN_COSTS,
@@ -23,8 +29,10 @@ from kvsim.report.plan_page import (
     size_page,
     size_words,
 )
+from kvsim.report.sensitivity_page import sensitivity_words
 from kvsim.report.text import number, percent
 from kvsim.spec.load import list_profiles
+from kvsim.spec.scenario import Scenario
 from kvsim.units import format_bytes
 
 
@@ -33,7 +41,14 @@ def page() -> None:
     design = state.design()
     st.markdown(f"## Plan: {design.name}")
     st.caption("The design is that of the What-if page.")
-    parts = {"Size the tiers": _size, "Load or recompute": _breakeven, "Cost": _cost}
+    parts = {
+        "Size the tiers": _size,
+        "Load or recompute": _breakeven,
+        "Goodput and load": _load,
+        "What moves it": _sensitivity,
+        "Cheapest design": _cheapest,
+        "Cost": _cost,
+    }
     chosen = st.segmented_control(
         "Plan", list(parts), default=next(iter(parts)), key="plan", label_visibility="collapsed"
     )
@@ -111,8 +126,8 @@ def _breakeven(design: state.Design) -> None:
     lengths = sorted(set(points["context"]))
     context = st.select_slider("Context, tokens", lengths, value=lengths[2 * len(lengths) // 3])
     left, right = st.columns(2)
-    chart(plan_charts.breakeven_curves(points), "curves", left)
-    chart(plan_charts.waterfall(points, context), "parts", right)
+    chart(capacity.breakeven_curves(points), "curves", left)
+    chart(capacity.waterfall(points, context), "parts", right)
     for place, figure in enumerate(breakeven_maps(data)):
         chart(figure, f"map {place}", (left, right)[place % 2])
     st.markdown("**What would move the break-even**")
@@ -120,6 +135,106 @@ def _breakeven(design: state.Design) -> None:
         pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
     )
     _download(lambda: breakeven_page(data).html(), "breakeven.html")
+
+
+def _load(design: state.Design) -> None:
+    path, unit = load_path(design.scenario)
+    job = {"job": "largest_load", "scenario": design.scenario.to_dict(), "path": path}
+    about = "Tries loads until it is known up to which one the design keeps its promise."
+    data = work("load", "Find the largest load", job, about)
+    if data is None:
+        return
+    st.markdown(load_words(data, unit))
+    tried = pd.DataFrame(data["tried"])
+    table = tried.rename(columns={"load": path}).assign(setup="as designed", seed=0)
+    left, right = st.columns(2)
+    chart(sweeps.goodput_against_load(table, load=path), "goodput", left)
+    chart(sweeps.metric_by_context(table, "ttft_s_mean", x=path), "ttft over load", right)
+    st.dataframe(tried, hide_index=True)
+
+
+def _sensitivity(design: state.Design) -> None:
+    offered = [key for key in METRICS if key in answer_keys(design)]
+    metric = st.selectbox(
+        "Figure",
+        offered,
+        index=offered.index("ttft_s_mean"),
+        format_func=lambda k: metric_of(k).title,
+    )
+    job = {"job": "sensitivity", "scenario": design.scenario.to_dict(), "metric": metric}
+    about = "Moves one input at a time down and up, the same requests in all runs."
+    data = work("sensitivity", "Find what moves it", job, about)
+    if data is None:
+        return
+    rows = pd.DataFrame(data["rows"])
+    st.markdown(sensitivity_words(rows, metric))
+    chart(sweeps.tornado(rows, metric), "tornado")
+    st.dataframe(rows, hide_index=True)
+
+
+def answer_keys(design: state.Design) -> set[str]:
+    """Name the figures that a run of the design has."""
+    return set(answer(design.scenario).summary) if is_quick(design.scenario) else {"ttft_s_mean"}
+
+
+def _cheapest(design: state.Design) -> None:
+    scenario = design.scenario
+    own = scenario.offload.remote
+    mine = own.profile.name if own is not None else None
+    left, right = st.columns(2)
+    gpus = left.multiselect("GPUs", list_profiles("gpus"), default=[scenario.gpu.name])
+    instances = right.multiselect(
+        "Instances", list(range(1, 9)), default=sorted({1, scenario.instances, 4})
+    )
+    sizes = left.multiselect(
+        "CPU memory per rank",
+        CPU_STOPS,
+        default=[CPU_STOPS[0], scenario.offload.cpu.capacity]
+        if scenario.offload.cpu.capacity in CPU_STOPS[1:]
+        else CPU_STOPS[:1],
+        format_func=format_bytes,
+    )
+    stores = right.multiselect(
+        "Stores",
+        [None, *list_profiles("storage")],
+        default=[None] if mine is None else [None, mine],
+        format_func=lambda name: "none" if name is None else name,
+    )
+    prices, given = state.price_list()
+    axes: dict[str, list[Any]] = {
+        "gpu": gpus,
+        "instances": instances,
+        "offload.cpu.capacity": sizes,
+        STORE: stores,
+    }
+    job = {
+        "job": "cheapest",
+        "scenario": scenario.to_dict(),
+        "space": {path: values for path, values in axes.items() if values},
+        "prices": prices,
+        "given": given,
+    }
+    count = math.prod(len(values) for values in axes.values() if values)
+    about = f"{count} designs; those that keep the promise are ranked by USD an hour."
+    data = work("cheapest", "Find the cheapest design", job, about)
+    if data is None:
+        return
+    for line in data["words"]:
+        st.markdown(f"- {line}")
+    table = pd.DataFrame(data["table"])
+    named = table.assign(design=[design_words(_axes(row, axes)) for row in data["table"]])
+    drawn = sweeps.pareto(
+        named, x="usd_per_hour", y="ttft_s_mean", colour="usd_per_million_tokens", name="design"
+    )
+    chart(drawn, "pareto")
+    if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
+        state.start(design.preset, Scenario.from_dict(data["best"]))
+        st.rerun()
+    st.dataframe(named.set_index("design"))
+
+
+def _axes(row: dict[str, Any], axes: dict[str, list[Any]]) -> dict[str, Any]:
+    return {path: row[path] for path in axes if path in row}
 
 
 def _cost(design: state.Design) -> None:

@@ -9,16 +9,14 @@ import streamlit as st
 
 from kvsim.app import link, state, takeaway
 from kvsim.app.results import Answer
-from kvsim.calibration.confidence import confidence_line
+from kvsim.deploy.vllm_out import deployment_files
 from kvsim.errors import KvsimError
-from kvsim.report import run_figures
 from kvsim.report.run_page import run_page
-from kvsim.report.verdict import Verdict
 
 PARAMETER = "design"
 
 
-def share(design: state.Design, found: Answer, words: Verdict) -> None:
+def share(design: state.Design, found: Answer) -> None:
     """Offer everything that leaves the page."""
     scenario, result = design.scenario, found.result
     st.markdown("**Link to this design**")
@@ -32,22 +30,13 @@ def share(design: state.Design, found: Answer, words: Verdict) -> None:
     st.code(takeaway.command(design.preset, scenario), language="bash", wrap_lines=True)
     st.markdown("**Files**")
 
-    def page() -> str:
-        figures = [
-            run_figures.tokens_bar(found.summary),
-            run_figures.ttft_over_time(result.requests),
-            run_figures.ttft_distribution(result.requests),
-        ]
-        trust = confidence_line(found.trust, found.basis)
-        return run_page(design.name, found.summary, words, trust, figures).html()
-
     files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
         "Scenario (YAML)": ("yaml", lambda: takeaway.scenario_yaml(scenario)),
         "Scenario (JSON)": ("json", lambda: json.dumps(scenario.to_dict(), indent=2)),
         "Figures (JSON)": ("summary.json", lambda: json.dumps(found.summary, indent=2)),
         "Requests (CSV)": ("csv", lambda: takeaway.csv_bytes(result.requests)),
         "Requests (Parquet)": ("parquet", lambda: takeaway.parquet_bytes(result.requests)),
-        "Report (HTML)": ("html", page),
+        "Report (HTML)": ("html", lambda: run_page(result).html()),
     }
     with st.container(horizontal=True):
         for label, (suffix, content) in files.items():
@@ -60,6 +49,13 @@ def share(design: state.Design, found: Answer, words: Verdict) -> None:
                 icon=":material/download:",
             )
     st.caption("Charts are saved as PNG with the camera in their corner.")
+    st.markdown("**Settings of vLLM and LMCache**")
+    for name, text in deployment_files(scenario).items():
+        with st.expander(name):
+            st.code(text, language="bash" if name.endswith(".sh") else "yaml", wrap_lines=True)
+            st.download_button(
+                "Download", text, file_name=name, key=f"deploy {name}", on_click="ignore"
+            )
 
 
 def open_link() -> None:

@@ -8,7 +8,6 @@ import shlex
 from typing import Any
 
 import pandas as pd
-from ruamel.yaml import YAML
 
 from kvsim.app.presets import load_preset, presets
 from kvsim.errors import ConfigError
@@ -16,6 +15,7 @@ from kvsim.spec.load import list_profiles
 from kvsim.spec.profiles import ProfileKind
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
+from kvsim.spec.yamlfile import yaml_text
 
 _PROFILES: tuple[tuple[str, ProfileKind], ...] = (
     ("model", "models"),
@@ -28,12 +28,7 @@ _MOST_CHANGES = 40
 
 def scenario_yaml(scenario: Scenario) -> str:
     """Write a scenario as the file that `kvsim run` reads."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.representer.sort_base_mapping_type_on_output = False
-    text = io.StringIO()
-    yaml.dump(scenario.to_dict(), text)
-    return text.getvalue()
+    return yaml_text(scenario.to_dict())
 
 
 def command(preset: str, scenario: Scenario) -> str:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from kvsim.app import state
+from kvsim.app.cards import CONTEXT_STOPS
 from kvsim.app.results import Answer, answer, gpu_only, is_quick
 from kvsim.app.work import work
-from kvsim.report import run_figures
-from kvsim.report.charts import designs, timeline
-from kvsim.report.run_page import HEADLINE
+from kvsim.report import style
+from kvsim.report.charts import designs, requests, sweeps, tiers, timeline, tokens
+from kvsim.report.verdict import HEADLINE
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
 
@@ -25,6 +27,7 @@ _MODEBAR = {
 
 def chart(figure: go.Figure, key: str, where: Any = st) -> None:
     """Show a figure with the page's look."""
+    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": style.TEXT})
     where.plotly_chart(figure, width="stretch", config=_MODEBAR, key=key, theme=None)
 
 
@@ -33,6 +36,7 @@ def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     options = {
         "Tokens": _tokens,
         "Time to first token": _first_token,
+        "Tiers": _tiers,
         "Timeline": _timeline,
         "Side by side": _side_by_side,
         "Over context": _contexts,
@@ -45,22 +49,51 @@ def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
 
 
 def _tokens(design: state.Design, found: Answer, baseline: Answer | None) -> None:
-    chart(run_figures.tokens_bar(found.summary), "tokens")
+    summaries = {"as designed": found.summary}
+    if baseline is not None:
+        summaries = {_baseline_name(): baseline.summary} | summaries
+    chart(tokens.tokens_by_source(summaries), "tokens")
     left, right = st.columns(2)
-    chart(run_figures.sessions_over_time(found.result.sessions), "sessions", left)
-    chart(run_figures.ttft_over_time(found.result.requests), "ttft over time", right)
+    chart(tokens.tokens_by_source_over_time(found.result.requests), "tokens over time", left)
+    chart(requests.sessions_over_time(found.result.sessions), "sessions", right)
 
 
 def _first_token(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    tables = {"as designed": found.result.requests}
+    if baseline is not None:
+        tables = {_baseline_name(): baseline.result.requests} | tables
+    finished = {name: rows for name, rows in tables.items() if rows["ttft_s"].notna().any()}
+    chart(requests.ttft_waterfall(finished), "waterfall")
     left, right = st.columns(2)
-    chart(run_figures.ttft_distribution(found.result.requests), "ttft", left)
-    chart(run_figures.ttft_over_time(found.result.requests), "ttft over time", right)
+    chart(requests.ttft_cdf_by_tier(found.result.requests), "ttft", left)
+    chart(requests.ttft_over_time(found.result.requests), "ttft over time", right)
+
+
+def _tiers(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    result = found.result
+    limits = {
+        (one.tier, one.direction): one.limit_bytes_per_s
+        for one in found.demands
+        if one.limit_bytes_per_s
+    }
+    chart(tiers.tier_fill(result.tiers), "fill of the tiers")
+    if found.demands:
+        ranks = design.scenario.engine.tensor_parallel_size
+        moved = tiers.tier_bandwidth(result.transfers, cpu_ranks=ranks, limits=limits)
+        chart(moved, "bandwidth")
+    if (result.transfers["tier"] == "remote").any():
+        span_s = result.manifest.end_s - result.manifest.start_s
+        chart(tiers.storage_bytes_per_day(result.transfers, span_s=span_s), "bytes a day")
+
+
+def _baseline_name() -> str:
+    return "first pin" if state.pins() else "GPU only"
 
 
 @st.fragment
 def _timeline(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     """Scrub through the run; only this part of the page follows the slider."""
-    requests = found.result.requests
+    rows = found.result.requests
     start_s, end_s = found.result.manifest.start_s, found.result.manifest.end_s
     at_s = st.slider(
         "Time, s",
@@ -71,10 +104,10 @@ def _timeline(design: state.Design, found: Answer, baseline: Answer | None) -> N
         format="%.1f s",
         key=f"time|{design.scenario.hash()}",
     )
-    chart(timeline.instant(requests, at_s), "instant")
+    chart(timeline.instant(rows, at_s), "instant")
     left, right = st.columns(2)
-    chart(timeline.stages_over_time(requests, end_s, at_s), "stages", left)
-    chart(timeline.tier_fill(requests, end_s, at_s), "fill", right)
+    chart(timeline.stages_over_time(rows, end_s, at_s), "stages", left)
+    chart(timeline.tokens_so_far(rows, end_s, at_s), "fill", right)
 
 
 def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) -> None:
@@ -130,11 +163,7 @@ def setups(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 
 def _contexts(design: state.Design, found: Answer, baseline: Answer | None) -> None:
-    import pandas as pd
 
-    from kvsim.app.cards import CONTEXT_STOPS
-    from kvsim.report import figures
-    from kvsim.report.storagegrid import CONTEXT
 
     work_spec = design.scenario.workload
     if not isinstance(work_spec, MultiRoundQaSpec):
@@ -146,7 +175,7 @@ def _contexts(design: state.Design, found: Answer, baseline: Answer | None) -> N
     job = {
         "job": "contexts",
         "setups": setups(design.scenario),
-        "path": CONTEXT,
+        "path": sweeps.CONTEXT,
         "values": values,
     }
     about = "Runs the design with and without its tiers at ten context lengths."
@@ -154,17 +183,16 @@ def _contexts(design: state.Design, found: Answer, baseline: Answer | None) -> N
     if outcome is None:
         return
     frame = pd.DataFrame(outcome["rows"])
-    for metric in figures.MAIN:
-        drawn = figures.lines(frame, metric, x=CONTEXT, x_title="context, tokens")
-        chart(drawn, f"contexts {metric.column}")
+    for metric in sweeps.MAIN:
+        chart(sweeps.metric_by_context(frame, metric), f"contexts {metric}")
 
 
 def _tables(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     st.markdown("**Tiers**")
-    tiers = found.result.tiers
-    sizes = [name for name in tiers.columns if name.endswith("_bytes")]
+    table = found.result.tiers
+    sizes = [name for name in table.columns if name.endswith("_bytes")]
     st.dataframe(
-        tiers,
+        table,
         hide_index=True,
         column_config={name: st.column_config.NumberColumn(format="bytes") for name in sizes},
     )

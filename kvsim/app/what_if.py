@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kvsim.app import cards, state, views
+from kvsim.app import cards, load, state, views
 from kvsim.app.inputs import Inputs
 from kvsim.app.presets import presets
 from kvsim.app.results import (
@@ -22,9 +22,9 @@ from kvsim.app.share import share
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.metrics.result import RunResult
-from kvsim.report.run_page import HEADLINE
+from kvsim.report.run_words import tell_run
 from kvsim.report.text import number, signed
-from kvsim.report.verdict import Verdict, demand_words
+from kvsim.report.verdict import HEADLINE, Verdict
 from kvsim.spec.scenario import Scenario
 
 _TRUST = {"calibrated": "green", "partly": "orange", "extrapolated": "red"}
@@ -45,9 +45,9 @@ def page() -> None:
             return
         baseline = _baseline(scenario)
         words, _ = judge(found)
-        _verdict(words, found)
+        _verdict(design, words, found)
         _headline(found, baseline)
-        _actions(design, found, words)
+        _actions(design, found)
         views.show(design, found, baseline)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
@@ -113,7 +113,7 @@ def _baseline(scenario: Scenario) -> Answer | None:
     return answer(other) if is_quick(other) and other != scenario else None
 
 
-def _verdict(words: Verdict, found: Answer) -> None:
+def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
     icon, colour = {
         True: (":material/check_circle:", "green"),
         False: (":material/cancel:", "red"),
@@ -121,7 +121,9 @@ def _verdict(words: Verdict, found: Answer) -> None:
     }[words.kept]
     with st.container(border=True):
         st.markdown(f"#### :{colour}[{icon}] {words.headline}")
-        st.markdown(f"**What binds:** {words.binding} · **Next:** {words.next_step}")
+        first, then = ("Binds first", "To go further") if words.kept else ("What binds", "Next")
+        st.markdown(f"**{first}:** {words.binding} · **{then}:** {words.next_step}")
+        load.largest(design)
         with st.container(horizontal=True, vertical_alignment="center"):
             trust = found.trust
             label = f":{_TRUST[trust.verdict]}-badge[:material/verified: {trust.verdict}]"
@@ -131,10 +133,9 @@ def _verdict(words: Verdict, found: Answer) -> None:
                     st.markdown("All of the run lies inside what was measured.")
                 for one in trust.outside:
                     st.markdown(f"- **{one.quantity}**: {one.value} (measured: {one.measured})")
-            if found.demands:
-                with st.popover("What the tiers move", type="tertiary"):
-                    for line in demand_words(found.demands):
-                        st.markdown(f"- {line}")
+            with st.popover("In more words", type="tertiary"):
+                for line in tell_run(found.result).details:
+                    st.markdown(f"- {line}")
             if not found.summary["stable"]:
                 st.badge("unstable: figures depend on the time simulated", color="red")
 
@@ -158,6 +159,7 @@ def _headline(found: Answer, baseline: Answer | None) -> None:
             number(spent.usd_per_hour, 2),
             delta=None if saved is None else f"{signed_gpus(saved)} GPUs saved",
             delta_color="off",
+            delta_arrow="off",
             border=True,
             help="GPUs, host memory beyond what comes with them, storage, requests and traffic.",
         )
@@ -188,7 +190,7 @@ def _change(key: str, found: Answer, baseline: Answer | None) -> str | None:
     return f"{signed(new / old - 1)} %".replace("\N{MINUS SIGN}", "-")
 
 
-def _actions(design: state.Design, found: Answer, words: Verdict) -> None:
+def _actions(design: state.Design, found: Answer) -> None:
     with st.container(horizontal=True):
         full = len(state.pins()) >= state.MAX_PINS
         if st.button(
@@ -204,4 +206,4 @@ def _actions(design: state.Design, found: Answer, words: Verdict) -> None:
             state.pins().clear()
             st.rerun()
         with st.popover("Share and take away", icon=":material/ios_share:"):
-            share(design, found, words)
+            share(design, found)

@@ -18,7 +18,7 @@ _MOST_FOUND = 12
 """Outcomes that a visit keeps; the oldest goes first."""
 
 
-def work(place: str, label: str, job: dict[str, Any], about: str) -> dict[str, Any] | None:
+def work(place: str, label: str, job: dict[str, Any], about: str = "") -> dict[str, Any] | None:
     """Offer a job at a place of the page; return its outcome once it is there for these inputs."""
     text = json.dumps(job, sort_keys=True)
     key = f"{place}:{hashlib.sha256(text.encode()).hexdigest()[:16]}"
@@ -28,11 +28,12 @@ def work(place: str, label: str, job: dict[str, Any], about: str) -> dict[str, A
         return outcome
     running = state.jobs().get(place)
     if running is None:
-        st.caption(about)
+        if about:
+            st.caption(about)
         st.button(
             label,
             key=f"start {place}",
-            type="primary",
+            type="primary" if about else "secondary",
             icon=":material/play_arrow:",
             on_click=_start,
             args=(place, key, job),

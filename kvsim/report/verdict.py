@@ -8,9 +8,9 @@ that gave most of the loaded tokens, a prefill to the reason why tokens had to b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from kvsim.metrics.cost import GpuTime
 from kvsim.metrics.slo import SloReport, TargetOutcome
@@ -18,7 +18,15 @@ from kvsim.plan.demand import Demand
 from kvsim.report.text import latency, number, percent
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.storage import FileStorageSpec
-from kvsim.units import format_rate
+
+HEADLINE: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
+    "finished_per_s": ("Requests/s", lambda value: number(value, 2)),
+    "ttft_s_mean": ("TTFT, mean", latency),
+    "ttft_s_p95": ("TTFT, p95", latency),
+    "decode_tokens_per_s_mean": ("Decode, tokens/s", number),
+    "token_hit_rate": ("Tokens cached", percent),
+}
+"""Figure of a summary: how people call it, and how it is written."""
 
 Binding = Literal["engine", "prefill", "evicted", "elsewhere", "store", "client", "pcie", "decode"]
 
@@ -130,20 +138,6 @@ def design_name(scenario: Scenario) -> str:
             kind = "files" if isinstance(offload.remote.profile, FileStorageSpec) else "S3"
             words.append(f"{offload.remote.profile.name} ({kind})")
     return " + ".join(words)
-
-
-def demand_words(demands: Iterable[Demand]) -> list[str]:
-    """Say what each tier had to move, against what it can."""
-    lines = []
-    for one in demands:
-        limit = one.limit_bytes_per_s
-        of = f" of {format_rate(limit)}" if limit else ""
-        peak = (
-            "" if one.peak_utilisation is None else f", busiest second {one.peak_utilisation:.0%}"
-        )
-        name = "CPU memory" if one.tier == "cpu" else "store"
-        lines.append(f"{name}, {one.direction}: {format_rate(one.mean_bytes_per_s)}{of}{peak}")
-    return lines
 
 
 def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | None) -> str:

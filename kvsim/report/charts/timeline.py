@@ -111,7 +111,7 @@ def instant(requests: pd.DataFrame, at_s: float, *, slots: int = 40) -> go.Figur
     return figure
 
 
-def tier_fill(requests: pd.DataFrame, end_s: float, at_s: float | None = None) -> go.Figure:
+def tokens_so_far(requests: pd.DataFrame, end_s: float, at_s: float | None = None) -> go.Figure:
     """Draw the tokens that requests got from each source up to each instant, as they were served.
 
     Counted when the first token leaves.
