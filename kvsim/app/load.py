@@ -8,7 +8,6 @@ import streamlit as st
 
 from kvsim.app import state
 from kvsim.app.work import work
-from kvsim.report.text import number
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.trace_workload import TraceSpec
 from kvsim.spec.workload import MultiRoundQaSpec
@@ -18,7 +17,7 @@ def load_path(scenario: Scenario) -> tuple[str, str]:
     """Name the key that a workload's load goes by, and what it counts."""
     match scenario.workload:
         case MultiRoundQaSpec():
-            return "workload.num_users", "users"
+            return "workload.qps", "questions per second"
         case TraceSpec():
             return "workload.rate_scale", "times the trace's rate"
         case _:
@@ -29,7 +28,7 @@ def largest(design: state.Design) -> None:
     """Offer the search for the largest load, and say what it found."""
     path, unit = load_path(design.scenario)
     job = {"job": "largest_load", "scenario": design.scenario.to_dict(), "path": path}
-    found = work("load", f"How many {unit}?" if path.endswith("users") else "How much load?", job)
+    found = work("load", "How much load does it carry?", job)
     if found is not None:
         st.markdown(load_words(found, unit))
 
@@ -38,8 +37,8 @@ def load_words(found: dict[str, Any], unit: str) -> str:
     """Say how far the design goes, and what breaks first beyond that."""
     value = found["value"]
     if value is None:
-        return f"Not even {number(found['low'], 0)} {unit} are within the promise."
-    shown = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+        return f"Not even {found['low']:.3g} {unit} are within the promise: {found['binding']}."
+    shown = f"{value:.3g}"
     if found["reached_bound"]:
         return f"**At least {shown} {unit}**, as far as was looked."
     return f"**Up to {shown} {unit}.** Beyond that: {found['binding']}."

@@ -28,6 +28,9 @@ _MODEBAR = {
 def chart(figure: go.Figure, key: str, where: Any = st) -> None:
     """Show a figure with the page's look."""
     figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": style.TEXT})
+    figure.update_xaxes(title_standoff=4, automargin=True)
+    if st.context.theme.type == "dark":
+        figure.update_layout(font_color=style.TEXT_ON_DARK)
     where.plotly_chart(figure, width="stretch", config=_MODEBAR, key=key, theme=None)
 
 
@@ -163,7 +166,6 @@ def setups(scenario: Scenario) -> dict[str, dict[str, Any]]:
 
 
 def _contexts(design: state.Design, found: Answer, baseline: Answer | None) -> None:
-
 
     work_spec = design.scenario.workload
     if not isinstance(work_spec, MultiRoundQaSpec):

@@ -33,6 +33,8 @@ FONT: Final = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 TEXT: Final = "#6B7280"
 _TITLE_PX: Final = {False: 14, True: 28}
 """Space above a title without and with a subtitle, which moves it up."""
+TEXT_ON_DARK: Final = "#A7AFBC"
+"""For pages that know that they are dark."""
 GRID: Final = "rgba(128, 128, 128, 0.25)"
 
 

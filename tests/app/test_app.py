@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from kvsim.app import link
 from kvsim.app.presets import load_preset, presets
+from kvsim.app.state import Design
 
 GIB = 2**30
 
@@ -244,6 +245,71 @@ def test_cost_names_its_sources(app: AppTest) -> None:
     plan.run()
     assert not plan.exception
     assert "assumed" in set(plan.dataframe[2].value["source"])
+
+
+@pytest.mark.parametrize(
+    ("part", "button", "says"),
+    [
+        ("Goodput and load", "Find the largest load", "questions per second"),
+        ("What moves it", "Find what moves it", "What moves mean time to first token"),
+        ("Cheapest design", "Find the cheapest design", "Cheapest design that keeps"),
+        ("Size the tiers", "Find the smallest sizes", "CPU memory:"),
+    ],
+)
+def test_plans_are_made(app: AppTest, part: str, button: str, says: str) -> None:
+    short = load_preset("Measured: cpu40GB_131k_pool").replace(
+        {"workload.time": 20, "slo": {"ttft": "5s"}}
+    )
+    app.session_state["design"] = Design("Measured: cpu40GB_131k_pool", short)
+    plan = open_page(app, "plan")
+    plan.session_state["plan"] = part
+    plan.run()
+    labelled(plan.button, button).click()
+    plan.run()
+    finish(plan)
+    assert any(says in each.value for each in plan.markdown)
+    assert plan.get("plotly_chart")
+
+
+def test_largest_load_is_part_of_the_verdict(app: AppTest) -> None:
+    app.selectbox[0].set_value("Measured: gpu_only_131k_pool")
+    app.run()
+    labelled(app.select_slider, "Context").set_value(1_000)
+    app.run()
+    labelled(app.button, "How much load").click()
+    app.run()
+    finish(app)
+    assert any("questions per second" in each.value for each in app.markdown)
+
+
+def test_a_long_run_waits_for_a_click(app: AppTest) -> None:
+    long = load_preset("Chat").replace({"workload.duration": 100_000, "workload.time": 100_000})
+    app.session_state["base"] = app.session_state["design"] = Design("Chat", long)
+    app.session_state["generation"] += 1
+    app.run()
+    assert not app.exception
+    assert not app.metric
+    labelled(app.button, "Simulate").click()
+    app.run()
+    labelled(app.button, "Stop").click()
+    app.run()
+    assert not app.session_state["jobs"]
+
+
+def test_the_arithmetic_is_filled_in(app: AppTest) -> None:
+    page = open_page(app, "explain")
+    assert any("= 2 · 36 · 8 · 128 · 2" in each.value for each in page.markdown)
+    assert page.metric[0].value == "144KiB"
+
+
+def test_causes_are_named(app: AppTest) -> None:
+    labelled(app.select_slider, "CPU memory").set_value(20 * GIB)
+    app.run()
+    page = open_page(app, "explain")
+    page.session_state["explain"] = "Why did it not help?"
+    page.run()
+    assert not page.exception
+    assert any("CPU" in each.value for each in page.markdown)
 
 
 def test_words_are_explained(app: AppTest) -> None:
