@@ -128,6 +128,12 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
         _download("Profile (YAML)", data["yaml"], "my-bench.yaml")
         _download("Report (HTML)", data["html"], "my-bench.html")
     st.caption("A scenario takes the profile with `calibration: my-bench.yaml`.")
+    if st.button("Use it on the What-if page", icon=":material/tune:"):
+        path = state.folder("fit") / "my-bench.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(data["yaml"], encoding="utf-8")
+        state.start(state.design().preset, bench.replace({"calibration": str(path)}))
+        st.toast("The What-if page goes by this profile.")
     _figures(data["figures"], "fit")
 
 

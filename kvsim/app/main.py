@@ -10,7 +10,7 @@ from pathlib import Path
 import streamlit as st
 
 from kvsim import __version__
-from kvsim.app import calibrate_page, explain_page, plan_page, what_if
+from kvsim.app import what_if
 from kvsim.app.share import open_link
 
 _LOOK = """<style>
@@ -35,18 +35,35 @@ def main() -> None:
     open_link()
     pages = [
         st.Page(what_if.page, title="What if", icon=":material/tune:", url_path="", default=True),
-        st.Page(plan_page.page, title="Plan", icon=":material/shopping_cart:", url_path="plan"),
+        st.Page(_plan, title="Plan", icon=":material/shopping_cart:", url_path="plan"),
         st.Page(
-            calibrate_page.page,
+            _calibrate,
             title="Calibrate",
             icon=":material/straighten:",
             url_path="calibrate",
         ),
-        st.Page(
-            explain_page.page, title="Explain", icon=":material/menu_book:", url_path="explain"
-        ),
+        st.Page(_explain, title="Explain", icon=":material/menu_book:", url_path="explain"),
     ]
     st.navigation(pages, position="top").run()
+
+
+# The first answer does not wait for what only the other pages need.
+def _plan() -> None:
+    from kvsim.app import plan_page
+
+    plan_page.page()
+
+
+def _calibrate() -> None:
+    from kvsim.app import calibrate_page
+
+    calibrate_page.page()
+
+
+def _explain() -> None:
+    from kvsim.app import explain_page
+
+    explain_page.page()
 
 
 if __name__ == "__main__":

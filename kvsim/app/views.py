@@ -111,6 +111,7 @@ def _timeline(design: state.Design, found: Answer, baseline: Answer | None) -> N
     left, right = st.columns(2)
     chart(timeline.stages_over_time(rows, end_s, at_s), "stages", left)
     chart(timeline.tokens_so_far(rows, end_s, at_s), "fill", right)
+    chart(requests.request_timeline(rows), "lanes")
 
 
 def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) -> None:

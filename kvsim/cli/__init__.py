@@ -11,10 +11,10 @@ import typer
 from typer.exceptions import TyperException
 
 from kvsim import __version__
-from kvsim.cli.app import app as dashboard
 from kvsim.cli.breakeven import breakeven
 from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
+from kvsim.cli.dashboard import dashboard
 from kvsim.cli.deploy import deploy
 from kvsim.cli.explain import explain
 from kvsim.cli.profiles import profiles

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from kvsim.app.presets import load_preset, presets
 from kvsim.app.state import Design
 
 GIB = 2**30
+ROOT = Path(__file__).parents[2]
 
 
 def labelled(widgets: Any, words: str) -> Any:
@@ -294,6 +296,32 @@ def test_a_long_run_waits_for_a_click(app: AppTest) -> None:
     labelled(app.button, "Stop").click()
     app.run()
     assert not app.session_state["jobs"]
+
+
+def test_a_bad_upload_is_one_line(app: AppTest) -> None:
+    page = open_page(app, "calibrate")
+    page.file_uploader[0].set_value(("runs.zip", b"no zip", "application/zip"))
+    page.run()
+    assert not page.exception
+    assert "cannot be unpacked" in page.error[0].value
+
+
+def test_an_uploaded_run_is_compared(app: AppTest) -> None:
+    folder = ROOT / "experiments" / "validation" / "runs" / "gpu_only_131k_pool__qa10k"
+    page = open_page(app, "calibrate")
+    page.file_uploader[0].set_value(
+        [(path.name, path.read_bytes(), "text/plain") for path in folder.iterdir()]
+    )
+    page.run()
+    assert not page.exception
+    labelled(page.selectbox, "What the runs ran on").set_value("Measured: gpu_only_131k_pool")
+    page.session_state["calibrate"] = "Measured and simulated"
+    page.run()
+    labelled(page.button, "Compare").click()
+    page.run()
+    finish(page)
+    errors = page.dataframe[0].value.set_index("metric")["error"]
+    assert abs(float(errors["ttft_s_mean"].rstrip("%"))) < 5
 
 
 def test_the_arithmetic_is_filled_in(app: AppTest) -> None:

@@ -185,6 +185,7 @@ def test_pages_on_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:
     visit.show("desk-plan")
     visit.page.get_by_role("link", name="Explain").click()
     visit.page.get_by_role("heading", name="Explain:").wait_for()
+    visit.page.get_by_text("KV of one token").first.wait_for()
     visit.show("desk-explain")
 
     archive = tmp_path / "run.zip"
@@ -207,7 +208,8 @@ def test_a_phone(chromium: Any, address: str) -> None:
     visit.open(address)
     visit.show("phone-what-if")
     visit.choose("Time to first token")
-    visit.page.get_by_test_id("stPlotlyChart").first.scroll_into_view_if_needed()
+    visit.page.get_by_text("Where the time to first token goes").wait_for()
+    visit.page.get_by_test_id("stMain").evaluate("page => page.scrollTo(0, 800)")
     visit.show("phone-charts")
     visit.page.get_by_test_id("stExpandSidebarButton").click()
     visit.page.get_by_text("Context of a user, tokens").wait_for()

@@ -27,9 +27,14 @@ POINTS: Final = 600
 """Instants of the strip: more than a screen has columns for."""
 
 
+def served(requests: pd.DataFrame) -> pd.DataFrame:
+    """Choose the requests whose stages are known: scheduled, and not failed."""
+    return requests[requests["scheduled_s"].notna() & (requests["outcome"] != "failed")]
+
+
 def stage_spans(requests: pd.DataFrame) -> dict[str, tuple[Floats, Floats]]:
-    """Give begin and end of each stage of every request that was scheduled (s)."""
-    rows = requests[requests["scheduled_s"].notna()]
+    """Give begin and end of each stage of every request that was served (s)."""
+    rows = served(requests)
     arrival, scheduled, first, last, load = (
         rows[name].to_numpy(dtype=np.float64)
         for name in ("arrival_s", "scheduled_s", "first_token_s", "finished_s", "load_s")
@@ -76,7 +81,7 @@ def instant(requests: pd.DataFrame, at_s: float, *, slots: int = 40) -> go.Figur
     Oldest at the top, at most `slots` of them; the title counts the rest.
     """
     spans = stage_spans(requests)
-    rows = requests[requests["scheduled_s"].notna()]
+    rows = served(requests)
     inside = np.flatnonzero((spans["queue"][0] <= at_s) & (spans["decode"][1] > at_s))
     inside = inside[np.argsort(spans["queue"][0][inside])]
     shown = inside[:slots]
@@ -91,7 +96,7 @@ def instant(requests: pd.DataFrame, at_s: float, *, slots: int = 40) -> go.Figur
         figure.add_bar(
             y=list(range(len(shown))),
             x=lasted,
-            base=begin - at_s,
+            base=np.minimum(begin, at_s) - at_s,
             orientation="h",
             name=name,
             customdata=names,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-def app(
+def dashboard(
     port: Annotated[
         int, typer.Option("--port", min=1, max=65_535, help="Port that the server listens on.")
     ] = 8501,
