@@ -18,7 +18,7 @@ from kvsim.plan.formulas import formulas, typical_context
 def page() -> None:
     """Show one part at a time, for the design of the first page."""
     design = state.design()
-    st.markdown(f"## Explain: {design.name}")
+    st.markdown(f"## Explain: {design.title}")
     st.caption("The design is that of the What-if page.")
     parts = {"The arithmetic": _formulas, "Why did it not help?": _why, "Words": _words}
     chosen = st.segmented_control(
@@ -38,9 +38,9 @@ def _formulas(design: state.Design) -> None:
     for one in formulas(design.scenario, context=int(context)):
         with st.container(border=True):
             left, right = st.columns([3, 1], vertical_alignment="center")
-            left.markdown(f"**{one.label}** = {one.formula}")
-            left.markdown(f":gray[= {one.filled}]")
-            left.caption(one.source)
+            left.markdown(f"**{one.label}** = {state.plain(one.formula)}")
+            left.markdown(f":gray[= {state.plain(one.filled)}]")
+            left.caption(state.plain(one.source))
             right.metric(one.label, one.shown, label_visibility="collapsed")
 
 
@@ -57,9 +57,9 @@ def _why(design: state.Design) -> None:
         st.success("Nothing stands out: no tier is too small, too slow or passed over.")
     for cause in causes:
         with st.container(border=True):
-            st.markdown(f"**{cause.what[0].upper()}{cause.what[1:]}**")
-            st.markdown(cause.evidence)
-            st.markdown(f":material/arrow_forward: {cause.way_out}")
+            st.markdown(f"**{state.plain(cause.what[0].upper() + cause.what[1:])}**")
+            st.markdown(state.plain(cause.evidence))
+            st.markdown(f":material/arrow_forward: {state.plain(cause.way_out)}")
     st.caption("From which context on a load pays at all: Plan, Load or recompute.")
 
 

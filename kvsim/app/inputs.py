@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Union, get_args, get_origin
@@ -47,6 +48,7 @@ _PROFILES: dict[str, ProfileKind] = {
     "offload.remote.profile": "storage",
 }
 _NONE = "none"
+_ADDRESS = re.compile(r"https?://[^\s()<>]+")
 
 
 class Inputs:
@@ -208,10 +210,11 @@ class Inputs:
 
 def source_text(source: Source) -> str:
     """Write where a number comes from."""
-    date = f", {source.date}" if source.date else ""
+    date = f", {state.plain(source.date)}" if source.date else ""
     error = "" if source.fit_error is None else f", mean error {source.fit_error:.1%}"
-    where = f" ([document]({source.address}))" if source.address else ""
-    return f"Source: **{source.kind}**{date}{error}. {source.how}{where}"
+    address = source.address or ""
+    where = f" ([document]({address}))" if _ADDRESS.fullmatch(address) else ""
+    return f"Source: **{source.kind}**{date}{error}. {state.plain(source.how)}{where}"
 
 
 def series(low: float, high: float, steps: Sequence[int] = (1, 2, 5)) -> list[int]:

@@ -39,7 +39,7 @@ from kvsim.units import format_bytes
 def page() -> None:
     """Show the plans of the design of the first page."""
     design = state.design()
-    st.markdown(f"## Plan: {design.name}")
+    st.markdown(f"## Plan: {design.title}")
     st.caption("The design is that of the What-if page.")
     parts = {
         "Size the tiers": _size,
@@ -85,9 +85,9 @@ def _size(design: state.Design) -> None:
     if data is None:
         return
     for line in size_words(data):
-        st.markdown(f"- {line}")
+        st.markdown(f"- {state.plain(line)}")
     for note in data["notes"]:
-        st.caption(f"Note: {note}.")
+        st.caption(f"Note: {state.plain(note)}.")
     figure = size_figure(data)
     if figure is not None:
         chart(figure, "size")
@@ -121,7 +121,7 @@ def _breakeven(design: state.Design) -> None:
         return
     for tier in data["tiers"]:
         first, *rest = tier["words"]
-        st.markdown(f"**{first}** {' '.join(rest)}")
+        st.markdown(f"**{state.plain(first)}** {state.plain(' '.join(rest))}")
     points = curve_frame(data)
     lengths = sorted(set(points["context"]))
     context = st.select_slider("Context, tokens", lengths, value=lengths[2 * len(lengths) // 3])
@@ -220,7 +220,7 @@ def _cheapest(design: state.Design) -> None:
     if data is None:
         return
     for line in data["words"]:
-        st.markdown(f"- {line}")
+        st.markdown(f"- {state.plain(line)}")
     table = pd.DataFrame(data["table"])
     named = table.assign(design=[design_words(_axes(row, axes)) for row in data["table"]])
     drawn = sweeps.pareto(

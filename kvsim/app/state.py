@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import weakref
@@ -19,8 +20,16 @@ from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
 
 MAX_PINS = 4
+MAX_JOBS = 2
+"""Long jobs that one visit may have under way."""
+_MARKS = re.compile(r"([\\`*_\[\]#!|$~]|:(?=\w))")
 PROMISE = "ttft:p95<2s"
 """What the dashboard asks of a scenario that promises nothing itself."""
+
+
+def plain(text: str) -> str:
+    """Show a text as it is: names may come from a stranger's link, and Markdown can load images."""
+    return _MARKS.sub(r"\\\1", " ".join(text.split()))
 
 
 @dataclass(frozen=True)
@@ -34,6 +43,11 @@ class Design:
     def name(self) -> str:
         """Name it by what it is made of."""
         return design_name(self.scenario)
+
+    @property
+    def title(self) -> str:
+        """The name for Markdown."""
+        return plain(self.name)
 
 
 def start(preset: str = DEFAULT, scenario: Scenario | None = None) -> None:

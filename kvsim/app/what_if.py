@@ -120,7 +120,7 @@ def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
         None: (":material/info:", "blue"),
     }[words.kept]
     with st.container(border=True):
-        st.markdown(f"#### :{colour}[{icon}] {words.headline}")
+        st.markdown(f"#### :{colour}[{icon}] {state.plain(words.headline)}")
         first, then = ("Binds first", "To go further") if words.kept else ("What binds", "Next")
         st.markdown(f"**{first}:** {words.binding} · **{then}:** {words.next_step}")
         load.largest(design)
@@ -132,10 +132,11 @@ def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
                 if not trust.outside:
                     st.markdown("All of the run lies inside what was measured.")
                 for one in trust.outside:
-                    st.markdown(f"- **{one.quantity}**: {one.value} (measured: {one.measured})")
+                    value, measured = state.plain(one.value), state.plain(one.measured)
+                    st.markdown(f"- **{one.quantity}**: {value} (measured: {measured})")
             with st.popover("In more words", type="tertiary"):
                 for line in tell_run(found.result).details:
-                    st.markdown(f"- {line}")
+                    st.markdown(f"- {state.plain(line)}")
             if not found.summary["stable"]:
                 st.badge("unstable: figures depend on the time simulated", color="red")
 
@@ -165,7 +166,7 @@ def _headline(found: Answer, baseline: Answer | None) -> None:
         )
     if baseline is None:
         return
-    name = state.pins()[0].name if state.pins() else "GPU only"
+    name = state.pins()[0].title if state.pins() else "GPU only"
     wall = found.result.manifest.wall_s
     st.caption(
         f"Changes against **{name}** with the same seed. {found.summary['finished']:,} requests in "

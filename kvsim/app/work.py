@@ -35,6 +35,8 @@ def work(place: str, label: str, job: dict[str, Any], about: str = "") -> dict[s
             key=f"start {place}",
             type="primary" if about else "secondary",
             icon=":material/play_arrow:",
+            disabled=sum(job.running for job in state.jobs().values()) >= state.MAX_JOBS,
+            help=f"At most {state.MAX_JOBS} at a time",
             on_click=_start,
             args=(place, key, job),
         )

@@ -197,6 +197,31 @@ def test_a_link_is_followed_and_a_bad_one_told() -> None:
             assert app.metric
 
 
+def test_names_from_a_link_are_only_text() -> None:
+    made = load_preset("Chat")
+    evil = "x![](https://example.org/pixel.png)<b>:material/home:"
+    sources = {"*": {"kind": "assumed", "how": evil, "address": "javascript:alert(1)"}}
+    gpu = made.gpu.model_dump(mode="json") | {"name": evil, "sources": sources}
+    app = AppTest.from_file("../../app.py", default_timeout=120)
+    app.query_params["design"] = link.encode("Chat", made.replace({"gpu": gpu}))
+    app.run()
+    assert not app.exception
+    assert app.metric
+    shown = [each.value for each in (*app.markdown, *app.caption)]
+    shown += [each.help or "" for each in (*app.number_input, *app.text_input, *app.select_slider)]
+    assert not [text for text in shown if "![](" in text or "javascript" in text]
+
+
+def test_a_link_for_too_much_waits_for_a_click() -> None:
+    made = load_preset("StorageGRID experiment").replace({"workload.qps": 1e6, "workload.time": 9})
+    app = AppTest.from_file("../../app.py", default_timeout=120)
+    app.query_params["design"] = link.encode("StorageGRID experiment", made)
+    app.run()
+    assert not app.exception
+    assert not app.metric
+    assert labelled(app.button, "Simulate")
+
+
 def test_visitors_do_not_see_each_other(app: AppTest) -> None:
     other = AppTest.from_file("../../app.py", default_timeout=120).run()
     labelled(app.button, "Pin this design").click()
