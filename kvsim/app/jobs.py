@@ -162,7 +162,7 @@ def _calibrate(progress: Progress, *, runs: list[str], scenario: Plain, name: st
     return {
         "spec": found.spec.model_dump(mode="json"),
         "yaml": calibration_text(found.spec),
-        "html": calibration_page(found).html(),
+        "html": calibration_page(found).text(),
         "notes": list(dict.fromkeys(found.findings.notes)),
         "figures": [figure.to_json() for figure in residual_figures(found.findings)],
     }
@@ -178,7 +178,7 @@ def _compare(progress: Progress, *, run: str, scenario: Plain) -> Plain:
         "name": found.name,
         "metrics": found.metrics,
         "figures": [figure.to_json() for figure in comparison_figures(found)],
-        "html": comparison_page(found).html(),
+        "html": comparison_page(found).text(),
     }
 
 

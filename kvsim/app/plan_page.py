@@ -106,7 +106,7 @@ def _size(design: state.Design) -> None:
     ]
     if points:
         st.dataframe(pd.DataFrame(points), hide_index=True)
-    _download(lambda: size_page(data).html(), "size.html")
+    _download(lambda: size_page(data).text(), "size.html")
 
 
 def _breakeven(design: state.Design) -> None:
@@ -134,7 +134,7 @@ def _breakeven(design: state.Design) -> None:
     st.dataframe(
         pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
     )
-    _download(lambda: breakeven_page(data).html(), "breakeven.html")
+    _download(lambda: breakeven_page(data).text(), "breakeven.html")
 
 
 def _load(design: state.Design) -> None:

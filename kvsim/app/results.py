@@ -21,15 +21,11 @@ from kvsim.report.verdict import Verdict, verdict
 from kvsim.simulate import simulate
 from kvsim.spec.cost import Prices, load_prices, resolve_prices
 from kvsim.spec.scenario import Scenario
-from kvsim.spec.trace_workload import TraceSpec
-from kvsim.spec.workload import MultiRoundQaSpec
 from kvsim.sweep.design import expand
 from kvsim.sweep.execute import estimate_s
 
 QUICK_S = 6.0
 """Estimated run time up to which the page simulates at once; longer runs wait for a click."""
-QUICK_REQUESTS = 50_000
-"""Requests, or made-up sessions, times instances up to which the page simulates at once."""
 _MOST = 24
 
 
@@ -53,16 +49,7 @@ def scenario_text(scenario: Scenario) -> str:
 
 def is_quick(scenario: Scenario) -> bool:
     """Tell whether a run is short enough to do while somebody waits, whatever a link asks for."""
-    work = scenario.workload
-    match work:
-        case MultiRoundQaSpec():
-            asked = work.num_users + work.qps * work.time
-        case TraceSpec():
-            asked = 0.0  # bounded by the file that was uploaded
-        case _:
-            asked = work.arrivals.rate * work.duration * work.user_scale
-    short = estimate_s(expand(scenario), jobs=1) <= QUICK_S
-    return short and asked * scenario.instances <= QUICK_REQUESTS
+    return estimate_s(expand(scenario), jobs=1) <= QUICK_S
 
 
 def answer(scenario: Scenario) -> Answer:

@@ -36,7 +36,7 @@ def share(design: state.Design, found: Answer) -> None:
         "Figures (JSON)": ("summary.json", lambda: json.dumps(found.summary, indent=2)),
         "Requests (CSV)": ("csv", lambda: takeaway.csv_bytes(result.requests)),
         "Requests (Parquet)": ("parquet", lambda: takeaway.parquet_bytes(result.requests)),
-        "Report (HTML)": ("html", lambda: run_page(result).html()),
+        "Report (HTML)": ("html", lambda: run_page(result).text()),
     }
     with st.container(horizontal=True):
         for label, (suffix, content) in files.items():

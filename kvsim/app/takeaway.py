@@ -23,7 +23,8 @@ _PROFILES: tuple[tuple[str, ProfileKind], ...] = (
     ("host", "hosts"),
 )
 _STORE = "offload.remote"
-_MOST_CHANGES = 40
+_MOST_CHARS = 800
+"""Longer command lines are worse than a file."""
 
 
 def scenario_yaml(scenario: Scenario) -> str:
@@ -33,9 +34,10 @@ def scenario_yaml(scenario: Scenario) -> str:
 
 def command(preset: str, scenario: Scenario) -> str:
     """Write the command line that runs a design: a preset with changes, else its own file."""
+    by_file = shlex.join(["kvsim", "run", f"{scenario.name}.yaml"])
     changes = _changes(load_preset(preset), scenario)
     if changes is None:
-        return shlex.join(["kvsim", "run", f"{scenario.name}.yaml"])
+        return by_file
     path = presets()[preset]
     folder = "experiments/validation" if path.parent.name == "validation" else "experiments"
     words = ["kvsim", "run", f"{folder}/{path.name}"]
@@ -44,11 +46,12 @@ def command(preset: str, scenario: Scenario) -> str:
         changes["slo"] = promise.text
     for name, value in changes.items():
         words += ["--set", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
-    return shlex.join(words)
+    line = shlex.join(words)
+    return line if len(line) <= _MOST_CHARS else by_file
 
 
 def _changes(base: Scenario, scenario: Scenario) -> dict[str, Any] | None:
-    """Find the changes that make a preset the design; None if they cannot be told shortly."""
+    """Find the changes that make a preset the design; None if they do not suffice."""
     changes: dict[str, Any] = {}
     for path, kind in _PROFILES:
         name = getattr(scenario, path).name
@@ -65,7 +68,22 @@ def _changes(base: Scenario, scenario: Scenario) -> dict[str, Any] | None:
         same = _plain(base.replace(changes)) == _plain(scenario)
     except ConfigError:
         return None
-    return changes if same and len(changes) <= _MOST_CHANGES else None
+    return changes if same else None
+
+
+def differences(first: Scenario, other: Scenario) -> list[str]:
+    """Say what a design has that another has not, a key each; profiles by their names."""
+    names = {path: getattr(other, path).name for path, _ in _PROFILES}
+    lines = [f"{path} {name}" for path, name in names.items() if name != getattr(first, path).name]
+    try:
+        changes = _leaves(_plain(first), _plain(other), "")
+    except ConfigError:
+        changes = {}
+    for path, value in changes.items():
+        if path.split(".")[0] not in names:
+            shown = value.get("name", "another") if isinstance(value, dict) else value
+            lines.append(f"{path} {shown}")
+    return lines
 
 
 def _leaves(old: Any, new: Any, path: str) -> dict[str, Any]:

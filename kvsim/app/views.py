@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from kvsim.app import state
+from kvsim.app import state, takeaway
 from kvsim.app.cards import CONTEXT_STOPS
 from kvsim.app.results import Answer, answer, gpu_only, is_quick
 from kvsim.app.work import work
@@ -140,6 +140,11 @@ def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) 
         },
         hide_index=True,
     )
+    scenarios = [one.result.scenario for one in columns.values()]
+    for name, scenario in zip(list(columns)[1:], scenarios[1:], strict=True):
+        changed = takeaway.differences(scenarios[0], scenario)
+        words = state.plain(", ".join(changed)) or "nothing"
+        st.caption(f"**{state.plain(name)}** differs from the first in: {words}.")
     if not pinned:
         st.caption("Pin designs to see them here; the first pin takes the place of the baseline.")
     with st.container(horizontal=True):
