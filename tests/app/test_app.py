@@ -298,6 +298,20 @@ def test_plans_are_made(app: AppTest, part: str, button: str, says: str) -> None
     assert plan.get("plotly_chart")
 
 
+def test_setups_are_compared_over_context(app: AppTest) -> None:
+    short = load_preset("Measured: cpu40GB_131k_pool").replace({"workload.time": 10})
+    app.session_state["base"] = app.session_state["design"] = Design(
+        "Measured: cpu40GB_131k_pool", short
+    )
+    app.session_state["generation"] += 1
+    app.session_state["view"] = "Over context"
+    app.run()
+    labelled(app.button, "Compare the set-ups").click()
+    app.run()
+    finish(app)
+    assert len(app.get("plotly_chart")) == 3
+
+
 def test_largest_load_is_part_of_the_verdict(app: AppTest) -> None:
     app.selectbox[0].set_value("Measured: gpu_only_131k_pool")
     app.run()
