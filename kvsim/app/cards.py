@@ -181,12 +181,15 @@ def _store(inputs: Inputs, own: RemoteSpec | None) -> None:
         return
     if chosen != mine:
         profile = load_profile("storage", chosen)
+        if own is None:
+            inputs.use_block("offload.remote", RemoteSpec(profile=profile))
         inputs.use_profile("offload.remote.profile", profile)
         if own is not None and own.start_from is not None:
             inputs.changes["offload.remote.start_from"] = None
     path = "offload.remote.profile"
     inputs.stops(f"{path}.read.bandwidth", "Store: read bandwidth", RATE_STOPS)
-    with st.expander("Store: writes, latency, streams, client"):
+    with st.expander("Store: capacity, writes, latency, streams, client"):
+        inputs.fields("offload.remote", but=("profile", "start_from"))
         inputs.fields(
             path,
             but=(

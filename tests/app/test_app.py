@@ -135,6 +135,20 @@ def test_tiers_can_be_taken_away(app: AppTest) -> None:
     assert "offload.connector=none" in app.code[1].value
 
 
+def test_a_store_can_be_added_and_limited(app: AppTest) -> None:
+    app.selectbox[0].set_value("Chat")
+    app.run()
+    labelled(app.selectbox, "Store that all").set_value("storagegrid-s3")
+    app.run()
+    labelled(app.text_input, "capacity").set_value("1TiB")
+    app.run()
+    assert not app.exception
+    assert not app.error
+    remote = app.session_state["design"].scenario.offload.remote
+    assert remote.profile.name == "storagegrid-s3"
+    assert remote.capacity == 1024 * GIB
+
+
 @pytest.mark.parametrize("name", list(presets()))
 def test_every_preset_opens(app: AppTest, name: str) -> None:
     app.selectbox[0].set_value(name)
