@@ -40,6 +40,7 @@ def lmcache_config(scenario: Scenario) -> str:
         )
     lines = [
         f"# LMCache 0.5 settings of {scenario.name}: the same file for every instance.",
+        *_left_out(scenario),
         *_render(_basics(scenario)),
     ]
     if offload.remote is not None:
@@ -50,6 +51,16 @@ def lmcache_config(scenario: Scenario) -> str:
         if isinstance(store, ObjectStorageSpec):
             lines += _client_notes(store)
     return "\n".join(lines) + "\n"
+
+
+def _left_out(scenario: Scenario) -> list[str]:
+    """Say what of a scenario no setting of LMCache brings about."""
+    remote, said = scenario.offload.remote, []
+    if scenario.tenants is not None:
+        said.append("# Not here: shares of a tier for tenants, which LMCache does not have.")
+    if remote is not None and (remote.capacity is not None or remote.eviction != "lru"):
+        said.append("# Not here: the store's limit. LMCache never evicts from it; give it a rule.")
+    return said
 
 
 def _basics(scenario: Scenario) -> list[Line]:

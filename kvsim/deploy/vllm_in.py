@@ -27,7 +27,7 @@ _NUMBERS = {
 }
 _PREFIX_CACHING = ("--enable-prefix-caching", "--no-enable-prefix-caching")
 _READ = {*_NUMBERS, *_PREFIX_CACHING, "--gpu-memory-utilization", "--model", _TRANSFER}
-_READ |= {"--kv-cache-dtype", "--quantization"}
+_READ |= {"--kv-cache-dtype", "--quantization", "--scheduling-policy"}
 _ONLY = {"--pipeline-parallel-size": "1", "--data-parallel-size": "1"}
 """Flags that are modelled at one value only."""
 _NOT_MODELLED = {
@@ -35,7 +35,6 @@ _NOT_MODELLED = {
     "--enforce-eager": "steps without CUDA graphs",
     "--no-async-scheduling": "one step at a time",
     "--no-enable-chunked-prefill": "whole prompts in one step",
-    "--scheduling-policy": "priorities",
     "--enable-lora": "LoRA",
     "--performance-mode": "other limits of a step: give --max-num-batched-tokens",
     "--long-prefill-token-threshold": "a limit on long prefills",
@@ -107,6 +106,7 @@ def scenario_changes_from_vllm_args(text: str, *, profiles: Path | None = None) 
     for flag, name in _NUMBERS.items():
         usual = EngineSpec.model_fields[name].default
         changes[f"engine.{name}"] = _count(flag, flags[flag]) if flag in flags else usual
+    changes["engine.scheduling_policy"] = flags.get("--scheduling-policy") or "fcfs"
     changes["engine.gpu_memory_utilization"] = _fraction(flags)
     changes["engine.enable_prefix_caching"] = _PREFIX_CACHING[1] not in flags
     changes["offload.connector"] = _connector(flags, reading)

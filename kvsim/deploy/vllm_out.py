@@ -40,6 +40,8 @@ def vllm_command(scenario: Scenario, instance: int = 0) -> str:
     ]
     if engine.num_gpu_blocks is not None:
         flags.append(("--num-gpu-blocks-override", str(engine.num_gpu_blocks)))
+    if engine.scheduling_policy != "fcfs":
+        flags.append(("--scheduling-policy", engine.scheduling_policy))
     if not engine.enable_prefix_caching:
         flags.append(("--no-enable-prefix-caching",))
     if model.kv_bytes_per_element == 1:

@@ -32,6 +32,10 @@ def deployable(scenario: Scenario) -> Scenario:
         "engine.max_model_len": scenario.max_model_len,
         "offload.cpu.admission": "all",
     }
+    if scenario.tenants is not None:
+        changes["tenants"] = None
+    if scenario.offload.remote is not None:
+        changes |= {"offload.remote.capacity": None, "offload.remote.eviction": "lru"}
     if scenario.offload.cpu.eviction not in POLICIES:
         changes["offload.cpu.eviction"] = "lru"
     return scenario.replace(changes)

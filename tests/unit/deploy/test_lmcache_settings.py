@@ -155,3 +155,11 @@ def test_bad_settings_are_one_clear_error(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as caught:
         scenario_changes_from_lmcache(text)
     assert "\n" not in str(caught.value)
+
+
+def test_what_lmcache_does_not_have_is_said(qa: Scenario) -> None:
+    limited = qa.replace({"offload.remote.capacity": "1TiB", "tenants": {"gold": {}, "free": {}}})
+    text = lmcache_config(limited)
+    assert "# Not here: shares of a tier for tenants" in text
+    assert "# Not here: the store's limit" in text
+    assert "# Not here" not in lmcache_config(qa)
