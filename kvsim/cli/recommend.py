@@ -42,7 +42,7 @@ def recommend(
     changes: SetOption = None,
     lmcache: LmcacheOption = None,
     vllm_args: VllmOption = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each set-up.")] = 2,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Runs of each set-up.")] = 3,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Processes that share the work.")
     ] = None,

@@ -113,7 +113,7 @@ def recommend(
     setups: Mapping[str, Changes] | None = None,
     slo: SloSpec | None = None,
     budget_usd_per_hour: float | None = None,
-    seeds: int = 2,
+    seeds: int = 3,
     jobs: int | None = None,
     prices: PriceList | None = None,
     given_prices: Mapping[str, Any] | None = None,
