@@ -84,26 +84,40 @@ def _basis(run_dirs: list[Path], scenarios: list[Path]) -> "Basis":
 
 
 def _print(found: "Calibration") -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
     from kvsim.report.text import coefficient_text
 
     table = plain_table(f"{found.spec.name}: coefficients")
-    table.add_column("coefficient", overflow="fold")
-    for column in ("value", "± error", "median error", "n"):
-        table.add_column(column, justify="right")
-    for name, one in found.spec.coefficients.items():
-        error = one.standard_error
-        table.add_row(
-            name if one.identified else f"[dim]{name} *[/]",
-            coefficient_text(one.value, one.unit),
-            "held" if error is None else coefficient_text(error, one.unit),
-            "-" if one.residual is None else f"{one.residual:.1%}",
-            f"{one.count:,}",
-        )
+    table.box, table.pad_edge, table.padding = SIMPLE_HEAD, False, (0, 0, 0, 1)
+    table.add_column("coefficient", no_wrap=True)
+    for column in ("value", "± error", "median", "n"):
+        table.add_column(column, justify="right", no_wrap=True)
+    parts = dict.fromkeys(_part(name) for name in found.spec.coefficients)
+    for part in parts:
+        table.add_row(f"[bold]{part}[/]")
+        for name, one in found.spec.coefficients.items():
+            if _part(name) != part:
+                continue
+            own, error = name.removeprefix(f"{part}."), one.standard_error
+            table.add_row(
+                f" {own}" if one.identified else f" [dim]{own} *[/]",
+                coefficient_text(one.value, one.unit),
+                "held" if error is None else coefficient_text(error, one.unit),
+                "-" if one.residual is None else f"{one.residual:.1%}",
+                f"{one.count:,}",
+            )
     console = Console()
     console.print(table)
+    console.print("median: of the absolute relative errors; -: a mean, which has none", style="dim")
     console.print("* not told apart from another coefficient by these data", style="dim")
     for note in dict.fromkeys(found.findings.notes):
         console.print(f"- {note}", soft_wrap=True, highlight=False)
+
+
+def _part(name: str) -> str:
+    """Give what a coefficient belongs to: gpu, host or a store."""
+    root, _, rest = name.partition(".")
+    return f"{root}.{rest.partition('.')[0]}" if root == "storage" else root
