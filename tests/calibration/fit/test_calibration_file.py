@@ -128,7 +128,10 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     out = tmp_path / "new" / "excerpt.yaml"
     code = main(["calibrate", str(excerpt), "--out", str(out), "--scenario", str(file)])
     assert code == 0
-    assert "host.load.bandwidth" in capsys.readouterr().out.replace("\n", "")
+    table = capsys.readouterr().out
+    assert "host" in table
+    assert "load.bandwidth" in table
+    assert max(len(line) for line in table.splitlines() if not line.startswith("-")) <= 80
     assert out.is_file()
     assert out.with_suffix(".html").is_file()
     assert main(["calibrate", str(excerpt), "--out", str(tmp_path / "x.txt")]) == 2
