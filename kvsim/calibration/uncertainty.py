@@ -2,10 +2,10 @@
 
 A draw takes every fitted coefficient that the scenario uses from its distribution: those of the
 step time together (a normal distribution of their logarithms, with the covariance of the fit), the
-others each by itself, normal around the fitted value with its standard error. Coefficients of
-which only a sum is known well, such as a fixed time and the rate beside it, are drawn apart, which
-makes the interval wider than it need be, and its middle higher where an error is as large as its
-value and the part below zero is cut off. What the fit held, and what was set by hand, stays.
+others normal around the fitted value with their standard errors. A line's constant and its slope,
+of which often only the sum is known well, are drawn with their correlation (a normal copula).
+Where an error is as large as its value, cutting off what lies below zero moves the middle up. What
+the fit held, and what was set by hand, stays.
 
 Draws are physical: fractions of a peak do not exceed 1, factors are at least 1, all else is above
 zero. What is not is drawn again, which for a single coefficient is a truncated normal distribution.
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import truncnorm
+from scipy.stats import norm, truncnorm
 
 from kvsim.calibration.confidence import SHIPPED
 from kvsim.errors import ConfigError
@@ -66,12 +66,17 @@ def draw_coefficients(scenario: Scenario, draws: int) -> list[dict[str, float]]:
     found = []
     for number in range(draws):
         uniform = np.random.default_rng([scenario.seed, number])
-        changes = {}
+        changes: dict[str, float] = {}
+        parts: dict[str, float] = {}
         for path, coefficient in alone.items():
             low, high = _LIMITS.get(coefficient.unit, _ABOVE_ZERO)
             value, error = coefficient.value, float(coefficient.standard_error or 0.0)
             ends = ((low - value) / error, (high - value) / error)
             part = 1.0 - uniform.random()  # in (0, 1]: the lower limit itself is not drawn
+            partner = parts.get(coefficient.moves_with)
+            if partner is not None:
+                part = _with(partner, part, coefficient.correlation)
+            parts[path] = part
             changes[places[path]] = float(value + error * truncnorm.ppf(part, *ends))
         if together:
             paths = [spec.correlated[n] for n in together]
@@ -129,6 +134,12 @@ def _used(scenario: Scenario, spec: CalibrationSpec) -> dict[str, str]:
         if value == coefficient.value:
             places[path] = place
     return places
+
+
+def _with(partner: float, own: float, correlation: float) -> float:
+    """Give a uniform number whose normal score has the correlation with the partner's."""
+    score = correlation * norm.ppf(partner) + math.sqrt(1 - correlation**2) * norm.ppf(own)
+    return float(norm.cdf(score))
 
 
 def _value(spec: CalibrationSpec, path: str) -> float:

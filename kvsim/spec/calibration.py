@@ -7,6 +7,7 @@ from pydantic import Field
 from kvsim.spec.base import Count, Number, Spec
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Correlation = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Coefficient(Spec):
@@ -28,6 +29,10 @@ class Coefficient(Spec):
     """Whether the data tell it apart from the other coefficients."""
     note: str = ""
     """What to know before trusting it."""
+    moves_with: str = ""
+    """Path of the coefficient whose error goes with this one's: the constant of its line."""
+    correlation: Correlation = 0.0
+    """Correlation of the two errors."""
 
 
 class CalibrationSpec(Spec):

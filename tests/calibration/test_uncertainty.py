@@ -85,6 +85,20 @@ def test_a_covariance_without_limits_in_the_way_is_recovered(tmp_path: Path) -> 
     assert np.exp(logs.mean())[MEMORY] == pytest.approx(0.9, rel=0.001)
 
 
+def test_a_line_is_drawn_with_its_correlation(tmp_path: Path) -> None:
+    fixed, rate = "host.load.fixed", "host.load.bandwidth"
+    slope = coefficient(5e10, "B/s", 1e9)
+    line = {
+        fixed: coefficient(1e-3, "s", 1e-4),
+        rate: slope.model_copy(update={"moves_with": fixed, "correlation": 0.95}),
+    }
+    spec = made_up(coefficients=line, correlated=(), covariance=())
+    drawn = pd.DataFrame(draw_coefficients(calibrated(tmp_path, spec), 2_000))
+    assert drawn.corr().loc[fixed, rate] == pytest.approx(0.95, abs=0.01)
+    assert drawn[rate].std() == pytest.approx(1e9, rel=0.06)
+    assert drawn[fixed].mean() == pytest.approx(1e-3, rel=0.01)
+
+
 def test_a_draw_does_not_depend_on_how_many_there_are_and_hand_set_keys_stay(
     tmp_path: Path,
 ) -> None:

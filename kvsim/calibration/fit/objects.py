@@ -156,6 +156,10 @@ def _fit_loads(
             residual=float(np.median(np.abs(values / _SERIAL_ROUND_TRIPS / seconds - 1))),
             note="with half of what the client adds to a load",
         )
+        rate = f"{root}.read.per_connection"
+        if rate in found.coefficients:  # the constant of its line is another one now
+            alone = {"moves_with": "", "correlation": 0.0}
+            found.coefficients[rate] = found.coefficients[rate].model_copy(update=alone)
         first_byte_s = max(0.0, seconds)
     fixed_s = _SERIAL_ROUND_TRIPS * first_byte_s + stream_s
     points = [

@@ -116,6 +116,7 @@ class Findings:
             collinear = abs(fit.correlation[0, 1]) > COLLINEAR
             note = f"only the sum with {slope} at the usual {x_name} is measured well"
             note = note if collinear else ""
+        together = 0.0 if loose else float(np.clip(fit.correlation[0, 1], -1, 1))
         residuals = (ys - values[0] - values[1] * xs) / ys
         typical_error = float(np.median(np.abs(residuals)))
         for path, value, found in zip((fixed, slope), values, errors, strict=True):
@@ -128,6 +129,8 @@ class Findings:
                 residual=typical_error,
                 identified=not loose,
                 note=note,
+                moves_with=fixed if together and path == slope else "",
+                correlation=together if path == slope else 0.0,
             )
         self.residuals.append(Residuals(fixed, {x_name: xs}, residuals, (data,) * len(ys)))
         return float(values[0]), float(values[1])
@@ -142,6 +145,7 @@ class Findings:
                 "value": rate,
                 "unit": "B/s",
                 "standard_error": None if error is None else error / found.value * rate,
+                "correlation": -found.correlation,
             }
         )
 

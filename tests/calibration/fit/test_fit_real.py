@@ -46,9 +46,9 @@ def test_shipped_calibration_predicts_the_excerpt(model: ModelSpec, host: HostSp
     rows = list(step_rows(trace, features, inverse, host))
     errors = np.array([1 - float(row.features @ inverse) / row.seconds for row in rows])
     assert len(rows) > 200
-    # Its batches of 9 and 12 are where split-KV attention comes in waves: +7 and -3 %.
-    assert np.median(np.abs(errors)) < 0.03
-    assert abs(np.median(errors)) < 0.01
+    # Its largest batch, 12, is the one that comes out worst of all runs: 1.7 % slow.
+    assert np.median(np.abs(errors)) < 0.02
+    assert abs(np.median(errors)) < 0.015
 
 
 def test_fit_to_the_excerpt_alone(model: ModelSpec, gpu: GpuSpec, host: HostSpec) -> None:
