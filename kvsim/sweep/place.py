@@ -80,8 +80,10 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         try:
             content = self._files.cat_file(f"{self._root}/{name}")
-        except OSError:
+        except FileNotFoundError:
             return None
+        except Exception as error:  # each file system of fsspec has errors of its own
+            raise self._unreadable(error) from error
         assert isinstance(content, bytes)
         return content
 
@@ -89,9 +91,17 @@ class Remote:
         self._files.invalidate_cache()
         try:
             found = self._files.ls(f"{self._root}/{folder}", detail=False)
-        except OSError:
+        except FileNotFoundError:
             return []
+        except Exception as error:  # as above
+            raise self._unreadable(error) from error
         return sorted(path.rpartition("/")[2] for path in found if path.endswith(suffix))
+
+    def _unreadable(self, error: Exception) -> ConfigError:
+        return ConfigError(
+            f"{self._address}: cannot be read ({_reason(error)}); "
+            "check the address and the credentials"
+        )
 
 
 def place_of(where: str | Path) -> Folder | Remote:
@@ -113,8 +123,11 @@ def writable_place(where: str, *, option: str) -> Folder | Remote:
     except ConfigError:
         raise
     except Exception as error:  # each file system of fsspec has errors of its own
-        reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"{option} {where}: cannot write there ({reason}); name a place you may write to"
+            f"{option} {where}: cannot write there ({_reason(error)}); name a place you may write to"
         ) from error
     return place
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

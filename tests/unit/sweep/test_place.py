@@ -77,3 +77,17 @@ def test_an_address_that_nobody_knows_is_an_error() -> None:
     pytest.importorskip("fsspec")
     with pytest.raises(ConfigError, match="nowhere://"):
         place_of("nowhere://x")
+
+
+def test_a_place_that_refuses_reads_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = pytest.importorskip("fsspec.implementations.memory").MemoryFileSystem
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no credentials")
+
+    monkeypatch.setattr(memory, "cat_file", refuse)
+    monkeypatch.setattr(memory, "ls", refuse)
+    place = place_of(f"memory://{uuid.uuid4()}")
+    for ask in (lambda: place.read("a.json"), lambda: place.names("runs", ".json")):
+        with pytest.raises(ConfigError, match=r"cannot be read \(no credentials\); check the"):
+            ask()
