@@ -88,13 +88,19 @@ class Cost:
         return {"usd_per_hour": self.usd_per_hour, **asdict(self)}
 
 
-def cost_of(result: RunResult, prices: Prices, *, stored_bytes: int | None = None) -> Cost:
-    """Price a run, fresh or loaded."""
+def cost_of(
+    result: RunResult,
+    prices: Prices,
+    *,
+    stored_bytes: int | None = None,
+    used: GpuTime | None = None,
+) -> Cost:
+    """Price a run, fresh or loaded; `used` is its `gpu_time` where that is known already."""
     scenario, summary = result.scenario, result.summary_dict()
     hours = _number(summary["simulated_s"]) / 3600
     ranks = scenario.engine.tensor_parallel_size
     gpus = scenario.instances * ranks
-    used = gpu_time(result)
+    used = used or gpu_time(result)
     moved = _Moved.of(result.transfers, scenario)
     gpu, ram = standing_usd_per_hour(scenario, prices)
     stored = stored_bytes if stored_bytes is not None else _stored_bytes(result.tiers)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from kvsim.metrics.cost import gpu_time
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.summary import Summary
 from kvsim.plan.demand import Demand, demands
@@ -52,7 +53,7 @@ class _Run:
 
     @cached_property
     def use(self) -> dict[str, float]:
-        return use_of(self.result)
+        return use_of(self.result, gpu_time(self.result))
 
     @property
     def offloads(self) -> bool:

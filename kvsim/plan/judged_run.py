@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsim.errors import SimulationError
-from kvsim.metrics.cost import cost_of, gpu_time
+from kvsim.metrics.cost import GpuTime, cost_of, gpu_time
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.slo import evaluate_run
 from kvsim.plan.demand import Demand, demands
+from kvsim.plan.promise import failing_words
 from kvsim.simulate import simulate
 from kvsim.spec.cost import PriceList, resolve_prices
 from kvsim.spec.scenario import Scenario
@@ -88,22 +89,22 @@ def judge(result: RunResult, by: Judge) -> dict[str, Any]:
     scenario = result.scenario
     remote = scenario.offload.remote
     store = remote.profile if remote is not None and scenario.offload.connector != "none" else None
-    cost = cost_of(result, resolve_prices(by.prices, scenario.gpu, store, given=by.given))
+    prices = resolve_prices(by.prices, scenario.gpu, store, given=by.given)
+    used = gpu_time(result)
+    cost = cost_of(result, prices, used=used)
     report = None if by.slo is None else evaluate_run(by.slo, result)
-    broken = [] if report is None else [o for o in report.outcomes if not o.passed]
     return {
         **result.summary_dict(),
-        **use_of(result),
+        **use_of(result, used),
         "usd_per_hour": cost.usd_per_hour,
         "usd_per_million_input_tokens": cost.usd_per_million_input_tokens,
         "slo_passed": None if report is None else report.passed,
-        "slo_broken": "; ".join(f"{o.target.label} is {o.value:.4g}" for o in broken),
+        "slo_broken": "" if report is None else failing_words(report),
     }
 
 
-def use_of(result: RunResult) -> dict[str, float]:
-    """Return fractions of the engines' time and of each limit."""
-    time = gpu_time(result)
+def use_of(result: RunResult, time: GpuTime) -> dict[str, float]:
+    """Return fractions of the engines' `time`, how full CPU memory is, and what the store moved."""
     total_s = time.busy_s + time.idle_s
     moved = {(d.tier, d.direction): d for d in demands(result)}
     cpu = result.tiers[result.tiers["tier"] == "cpu"]

@@ -9,9 +9,7 @@ how likely a value is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final
 
 from kvsim.errors import ConfigError, KvsimError
@@ -19,6 +17,8 @@ from kvsim.metrics.slo import evaluate_run, slo_columns
 from kvsim.simulate import simulate
 from kvsim.spec.problems import suggest
 from kvsim.spec.scenario import Scenario
+from kvsim.sweep.design import Point
+from kvsim.sweep.execute import Outcome, execute
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,9 +76,9 @@ class _Case:
     what: str
     end: str
     value: str
-    scenario: Scenario | None
+    point: Point | None
     problem: str = ""
-    """Why there is no such scenario."""
+    """Why there is no such point."""
 
 
 def sensitivities(
@@ -99,25 +99,28 @@ def sensitivities(
     import pandas as pd
 
     cases = [case for step in _steps(scenario, changes) for case in _cases(scenario, *step)]
-    runs = [case for case in cases if case.scenario is not None]
-    base = _figures(scenario.to_dict())  # first: a metric that does not exist costs one run
-    if "problem" in base:
-        raise ConfigError(f"{scenario.name}: cannot be simulated ({base['problem']})")
+    # The scenario itself first: a metric that does not exist costs one run.
+    own = _measure(scenario.hash(), scenario.to_dict())
+    base = own.summary
+    if base is None:
+        raise ConfigError(f"{scenario.name}: cannot be simulated ({own.error})")
     if metric not in base:
         raise ConfigError(f"metric {metric!r} does not exist; {suggest(metric, base)}")
-    figures: dict[tuple[str, str], dict[str, Any]] = {}
-    for done, (case, summary) in enumerate(_run(runs, jobs), start=2):
-        figures[case.what, case.end] = summary
+    points = {case.point.key: case.point for case in cases if case.point is not None}
+    found: dict[str, Outcome] = {}
+    for outcome in execute([*points.values()], jobs=jobs, run=_measure):
+        found[outcome.key] = outcome
         if on_progress is not None:
-            on_progress(done, 1 + len(runs))
+            on_progress(1 + len(found), 1 + len(points))
     rows: dict[str, dict[str, Any]] = {}
     for case in cases:
         row = rows.setdefault(case.what, {"what": case.what, "base": _number(base[metric])})
-        found = figures.get((case.what, case.end), {})
-        row[case.end] = _number(found.get(metric))
+        run = None if case.point is None else found[case.point.key]
+        summary = (run.summary if run is not None else None) or {}
+        row[case.end] = _number(summary.get(metric))
         row[f"{case.end}_value"] = case.value
-        row[f"{case.end}_stable"] = bool(found.get("stable", False))
-        problem = case.problem or found.get("problem", "")
+        row[f"{case.end}_stable"] = bool(summary.get("stable", False))
+        problem = run.error if run is not None else case.problem
         row["note"] = "; ".join(filter(None, (row.get("note"), problem)))
     columns = ["what", "low", "high", "base", "low_value", "high_value"]
     columns += ["low_stable", "high_stable", "note"]
@@ -165,31 +168,21 @@ def _cases(
         }
         words = f"x {factor:g}"
         try:
-            yield _Case(what, end, words, scenario.replace(changed))
+            own = scenario.replace(changed)
         except ConfigError as error:
             yield _Case(what, end, words, None, f"{words}: {error}")
+            continue
+        yield _Case(
+            what, end, words, Point(f"{what} {words}", {}, own.seed, own.hash(), own.to_dict())
+        )
 
 
-def _run(cases: list[_Case], jobs: int) -> Iterator[tuple[_Case, dict[str, Any]]]:
-    """Yield each case's figures as they come; a run that fails has its problem instead."""
-    scenarios = [case.scenario.to_dict() for case in cases if case.scenario is not None]
-    if jobs <= 1 or len(cases) <= 1:
-        yield from zip(cases, map(_figures, scenarios), strict=True)
-        return
-    pool = ProcessPoolExecutor(min(jobs, len(cases)), mp_context=get_context("spawn"))
-    with pool:
-        futures = {
-            pool.submit(_figures, data): case for case, data in zip(cases, scenarios, strict=True)
-        }
-        for future in as_completed(futures):
-            yield futures[future], future.result()
-
-
-def _figures(data: dict[str, Any]) -> dict[str, Any]:
+def _measure(key: str, scenario: Mapping[str, Any]) -> Outcome:
+    """Simulate one scenario; what it cannot do becomes the error of its outcome."""
     try:
-        scenario = Scenario.from_dict(data)
-        result = simulate(scenario)
-        judged = {} if scenario.slo is None else slo_columns(evaluate_run(scenario.slo, result))
+        result = simulate(Scenario.from_dict(dict(scenario)))
+        promise = result.scenario.slo
+        judged = {} if promise is None else slo_columns(evaluate_run(promise, result))
     except KvsimError as error:
-        return {"problem": str(error)}
-    return {**result.summary_dict(), **judged}
+        return Outcome(key, None, 0.0, error=str(error))
+    return Outcome(key, {**result.summary_dict(), **judged}, result.manifest.wall_s)
