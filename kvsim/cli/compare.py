@@ -29,7 +29,10 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Simulate a recorded run and print measured and simulated metrics side by side."""
+    """Simulate a recorded run and print measured and simulated metrics side by side.
+
+    Example: kvsim compare experiments/validation/runs/cpu60GB_s3_cold__qa10k --html compare.html
+    """
     described = recorded_run(run_dir, scenario, changes)
 
     from kvsim.calibration.comparison import compare_in_full

@@ -78,6 +78,8 @@ def recommend(
         writable_folder(out)
         for setup in setups.values():
             deployment_files(described.replace(setup))  # what cannot be deployed is an error now
+    price_list = load_prices(prices, profiles=profiles)
+    given_prices = parse_prices(price)
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -97,8 +99,8 @@ def recommend(
             budget_usd_per_hour=budget,
             seeds=seeds,
             jobs=jobs or os.cpu_count() or 1,
-            prices=load_prices(prices, profiles=profiles),
-            given_prices=parse_prices(price),
+            prices=price_list,
+            given_prices=given_prices,
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     written = [] if out is None else _write(found, out)
