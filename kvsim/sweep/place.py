@@ -124,7 +124,8 @@ def writable_place(where: str, *, option: str) -> Folder | Remote:
         raise
     except Exception as error:  # each file system of fsspec has errors of its own
         raise ConfigError(
-            f"{option} {where}: cannot write there ({_reason(error)}); name a place you may write to"
+            f"{option} {where}: cannot write there ({_reason(error)}); "
+            "name a place you may write to"
         ) from error
     return place
 
