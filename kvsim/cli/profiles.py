@@ -40,8 +40,11 @@ def profiles(
     """
     from rich.console import Console
 
+    from kvsim.spec.load import list_profiles
+
     console = Console()
     wanted = None if kind is None else _known(kind)
+    list_profiles("models", profiles=folder)  # a folder that is not there, before any output
     if wanted is None or wanted == PRICES:
         if name is not None:
             _print_numbers(console, PRICES, _price_list(name, folder))

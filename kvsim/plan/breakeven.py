@@ -16,6 +16,8 @@ import numpy as np
 from kvsim.errors import ConfigError, SimulationError
 from kvsim.plan.first_token import FirstToken, Parts, Store
 from kvsim.plan.one_request import simulate_first_token
+from kvsim.spec.load import load_profile
+from kvsim.spec.profiles import ProfileKind
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.storage import FileStorageSpec
 
@@ -25,6 +27,7 @@ QUESTION_TOKENS = 128
 CURVE_POINTS = 25
 SIMULATED_POINTS = 5
 _STEPS_SCANNED = 512
+_KINDS: dict[str, ProfileKind] = {"gpu": "gpus", "model": "models"}
 
 
 @dataclass(frozen=True)
@@ -301,6 +304,7 @@ def what_ifs(
 def _other(
     scenario: Scenario, store: Store | None, tier: str, key: str, name: str, question: int
 ) -> WhatIf:
+    load_profile(_KINDS[key], name)  # a name that does not exist is no impossible design
     changes: dict[str, Any] = {key: name, "engine.num_gpu_blocks": None}
     if key == "model":
         changes["engine.max_model_len"] = None

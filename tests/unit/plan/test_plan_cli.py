@@ -84,6 +84,8 @@ def test_breakeven(scenario_file: Path, tmp_path: Path) -> None:
         (["size", "--price", "gpu=1"], "unknown key 'gpu'"),
         (["size", "--html", "no/such/page.html"], "does not exist"),
         (["breakeven", "--concurrency", "0"], "no counts"),
+        (["breakeven", "--gpu", "moon"], "no GPU profile"),
+        (["breakeven", "--model", "moon"], "no model profile"),
         (["breakeven", "--storage", "ontap"], "no storage profile"),
         (["breakeven", "--question", "1000000"], "do not fit the longest prompt"),
     ],
