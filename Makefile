@@ -49,7 +49,7 @@ test: setup      ## Ruff, mypy, all tests and the notebooks
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
-	@$(PYTHON) -m pytest -n auto
+	@$(PYTHON) -m pytest -n auto --dist loadgroup
 	@$(MAKE) --no-print-directory notebooks
 
 # Kernels are processes of their own: what they warn of is no warning of a test.
