@@ -13,10 +13,16 @@ from heapq import heappop, heappush
 
 from kvsim.cache.keys import key_parts, parts_key
 
-_MOST_USES = 3
-_ENOUGH_USES = 2
+MOST_USES = 3
+ENOUGH_USES = 2
 _SMALL_PART = 0.1
 _GHOST_PART = 0.9
+
+
+def s3fifo_rooms(capacity: int) -> tuple[int, int, int]:
+    """Return how many keys the small, the main and the ghost queue of S3-FIFO have room for."""
+    small = max(1, int(capacity * _SMALL_PART))
+    return small, max(0, capacity - small), int(capacity * _GHOST_PART)
 
 
 class S3Fifo:
@@ -28,9 +34,7 @@ class S3Fifo:
     """
 
     def __init__(self, capacity: int) -> None:
-        self._small_room = max(1, int(capacity * _SMALL_PART))
-        self._main_room = max(0, capacity - self._small_room)
-        self._ghost_room = int(capacity * _GHOST_PART)
+        self._small_room, self._main_room, self._ghost_room = s3fifo_rooms(capacity)
         self._small: OrderedDict[int, int] = OrderedDict()  # uses, by key
         self._main: OrderedDict[int, int] = OrderedDict()
         self._ghost: OrderedDict[int, None] = OrderedDict()
@@ -80,7 +84,7 @@ class S3Fifo:
             key, uses = self._small.popitem(last=False)
             if key in busy:
                 self._small[key] = uses
-            elif uses >= _ENOUGH_USES:
+            elif uses >= ENOUGH_USES:
                 self._main[key] = 0
             else:
                 self._remember(key)
@@ -98,7 +102,7 @@ class S3Fifo:
             elif not uses:
                 return key
             else:
-                self._main[key] = min(uses, _MOST_USES) - 1
+                self._main[key] = min(uses, MOST_USES) - 1
                 skipped = 0
         return None
 

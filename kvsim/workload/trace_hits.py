@@ -13,18 +13,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from typing import Literal
 
 import numpy as np
 
-from kvsim.cache.belady import leading_hits, optimal_hits
+from kvsim.cache.belady import optimal_hits
 from kvsim.cache.extents import ExtentOrder
 from kvsim.cache.key_runs import KeyRuns
 from kvsim.cache.keys import Keys, cut, key_parts, num_keys, parts_key, unit_keys
-from kvsim.cache.policies import make_policy
 from kvsim.errors import ConfigError
-from kvsim.spec.offload import EvictionName
+from kvsim.workload import chunk_hits
 from kvsim.workload.prefix_tree import build_paths
 from kvsim.workload.trace_stats import Reuse, prompt_parts, reuse_of
 from kvsim.workload.traces.trace import Floats, Trace, check_granularity
@@ -33,14 +32,6 @@ HitPolicy = Literal[
     "lru", "fifo", "lfu", "mru", "s3fifo", "arc", "cost_aware", "second_hit", "optimal"
 ]
 _NONE_BUSY: set[int] = set()
-FRONT_FIRST = ("s3fifo", "arc")
-_NAMES: dict[HitPolicy, EvictionName] = {
-    "lfu": "lfu",
-    "mru": "mru",
-    "s3fifo": "s3fifo",
-    "arc": "arc",
-    "cost_aware": "cost_aware",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +48,10 @@ class References:
 
     @cached_property
     def prompts(self) -> list[list[int]]:
-        """The chunks of each prompt one by one."""
-        return [list(chain.from_iterable(runs)) for runs in self.runs]
+        """The chunks of each prompt one by one, numbered from 0."""
+        keys = np.fromiter(chain.from_iterable(chain.from_iterable(self.runs)), np.int64)
+        numbers = iter(np.unique(keys, return_inverse=True)[1].tolist())
+        return [list(islice(numbers, num_keys(runs))) for runs in self.runs]
 
     @cached_property
     def num_chunks(self) -> int:
@@ -165,9 +158,14 @@ def _hits(
         return optimal_hits(asked.runs, capacity)
     if policy == "fifo":
         return _fifo(asked.runs, capacity)
-    if policy == "second_hit":
-        return _second_hit(asked.prompts, capacity)
-    return _by_policy(asked.prompts, policy, capacity, cost)
+    if policy == "cost_aware":
+        return chunk_hits.cost_aware(asked.runs, capacity, cost)
+    if policy == "lfu":
+        return chunk_hits.lfu(asked.prompts, asked.num_distinct, capacity)
+    if policy == "s3fifo":
+        return chunk_hits.s3fifo(asked.prompts, asked.num_distinct, capacity)
+    by_name = {"mru": chunk_hits.mru, "arc": chunk_hits.arc, "second_hit": chunk_hits.second_hit}
+    return by_name[policy](asked.prompts, capacity)
 
 
 def _fifo(prompts: list[Keys], capacity: int) -> Iterator[int]:
@@ -187,41 +185,6 @@ def _fifo(prompts: list[Keys], capacity: int) -> Iterator[int]:
                         kept.evict(evicted, _NONE_BUSY)
                     kept.insert(entering)
                 position = end + kept.prefix([range(end, run.stop)]) if end < run.stop else end
-
-
-def _second_hit(prompts: list[list[int]], capacity: int) -> Iterator[int]:
-    """Serve under LRU where a chunk enters when it is asked for again."""
-    kept: OrderedDict[int, None] = OrderedDict()
-    move: Callable[[int], None] = kept.move_to_end
-    offered: set[int] = set()
-    for keys in prompts:
-        yield leading_hits(keys, kept)
-        entering = [key for key in keys if key in kept or key in offered]
-        offered.update(keys)
-        for key in reversed(entering):
-            kept[key] = None
-            move(key)
-        while len(kept) > capacity:
-            kept.popitem(last=False)
-
-
-def _by_policy(
-    prompts: list[list[int]], policy: HitPolicy, capacity: int, cost: Callable[[int], float]
-) -> Iterator[int]:
-    order = make_policy(_NAMES[policy], capacity, cost)
-    front_first = policy in FRONT_FIRST
-    kept: set[int] = set()
-    for keys in prompts:
-        yield leading_hits(keys, kept)
-        for key in keys if front_first else reversed(keys):
-            if key in kept:
-                order.touch((key,))
-                continue
-            order.expect(key)
-            if len(kept) >= capacity:
-                kept.difference_update(order.evict(1, ()))
-            order.insert(key)
-            kept.add(key)
 
 
 @dataclass(frozen=True, slots=True)

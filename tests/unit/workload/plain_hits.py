@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+
+from kvsim.cache.keys import Keys
+from kvsim.cache.policies import make_policy
+from kvsim.spec.offload import EvictionName
 
 
 def plain_lru(prompts: list[list[int]], capacity: int) -> list[int]:
@@ -49,6 +54,28 @@ def plain_optimal(prompts: list[list[int]], capacity: int) -> list[int]:
         kept = {key: depth for key, depth in kept.items() if uses[key] < float("inf")}
         while len(kept) > capacity:
             del kept[max(kept, key=lambda key: (uses[key], kept[key]))]
+    return found
+
+
+def plain_policy(
+    prompts: list[Keys], name: EvictionName, capacity: int, cost: Callable[[int], float] = float
+) -> list[int]:
+    """Ask the policy of the tiers about each chunk; s3fifo and arc see the first one first."""
+    order = make_policy(name, capacity, cost)
+    kept: set[int] = set()
+    found = []
+    for runs in prompts:
+        keys = [key for run in runs for key in run]
+        found.append(_leading(keys, kept))
+        for key in keys if name in ("s3fifo", "arc") else reversed(keys):
+            if key in kept:
+                order.touch((key,))
+                continue
+            order.expect(key)
+            if len(kept) >= capacity:
+                kept.difference_update(order.evict(1, ()))
+            order.insert(key)
+            kept.add(key)
     return found
 
 

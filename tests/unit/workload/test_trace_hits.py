@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from kvsim.workload.traces import read_trace
 from kvsim.workload.traces.build import TraceBuilder
 from kvsim.workload.traces.trace import Trace
 from tests.trace_strategies import hashed_trace, texts
-from tests.unit.workload.plain_hits import plain_fifo, plain_lru, plain_optimal
+from tests.unit.workload.plain_hits import plain_fifo, plain_lru, plain_optimal, plain_policy
 
 EXCERPT = Path(__file__).parents[2] / "data" / "traces" / "mooncake_conversation.jsonl"
 POLICIES: tuple[HitPolicy, ...] = get_args(HitPolicy)
@@ -100,6 +101,25 @@ def test_runs_of_chunks_are_served_as_single_chunks(
             tokens = zip(found, asked.covered, strict=True)
     assert asked.num_chunks == sum(map(len, asked.prompts))
     assert asked.num_distinct == len(set().union(*asked.prompts))
+
+
+@given(
+    texts(),
+    st.integers(1, 30),
+    st.sampled_from(["lfu", "mru", "s3fifo", "arc", "cost_aware"]),
+    st.sampled_from([float, lambda place: 5.0 - place % 3]),
+)
+def test_whole_traces_are_served_as_by_the_policies_of_the_tiers(
+    prompts: list[list[int]],
+    capacity: int,
+    policy: Literal["lfu", "mru", "s3fifo", "arc", "cost_aware"],
+    cost: Callable[[int], float],
+) -> None:
+    asked = references(hashed_trace(prompts, partial=False), 4)
+    for from_row in range(len(prompts)):
+        hits = count_hits(asked, policy, capacity, from_row=from_row, cost=cost)
+        found = plain_policy(asked.runs, policy, capacity, cost)
+        assert hits.hit_tokens == 4 * sum(found[from_row:])
 
 
 @given(texts(), st.sampled_from(POLICIES))
