@@ -80,7 +80,12 @@ def judge(found: Answer) -> tuple[Verdict, SloReport | None]:
     scenario = found.result.scenario
     report = evaluate_run(scenario.slo, found.result) if scenario.slo is not None else None
     words = verdict(
-        scenario, found.summary, slo=report, gpu_time=found.gpu_time, demands=found.demands
+        scenario,
+        found.summary,
+        slo=report,
+        gpu_time=found.gpu_time,
+        demands=found.demands,
+        requests=found.result.requests,
     )
     return words, report
 

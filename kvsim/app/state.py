@@ -25,6 +25,9 @@ MAX_JOBS = 2
 _MARKS = re.compile(r"([\\`*_\[\]#!|$~]|:(?=\w))")
 PROMISE = "ttft:p95<2s"
 """What the dashboard asks of a scenario that promises nothing itself."""
+PROMISES = {DEFAULT: "ttft:mean<2s"}
+"""The published experiment reports means. One question in twenty is a user's first there, so that
+p95 is the prefill of a whole context, whatever the tiers."""
 
 
 def plain(text: str) -> str:
@@ -54,7 +57,8 @@ def start(preset: str = DEFAULT, scenario: Scenario | None = None) -> None:
     """Begin anew with a preset, or with a design that was made from one."""
     chosen = scenario or load_preset(preset)
     if scenario is None and chosen.slo is None:
-        chosen = chosen.replace({"slo": SloSpec.model_validate(PROMISE).model_dump(mode="json")})
+        promise = SloSpec.model_validate(PROMISES.get(preset, PROMISE))
+        chosen = chosen.replace({"slo": promise.model_dump(mode="json")})
     design = Design(preset, chosen)
     st.session_state["base"] = st.session_state["design"] = design
     st.session_state["generation"] = st.session_state.get("generation", 0) + 1

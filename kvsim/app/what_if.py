@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kvsim.app import cards, load, state, views
+from kvsim.app import cards, load, state
 from kvsim.app.inputs import Inputs
 from kvsim.app.presets import presets
 from kvsim.app.results import (
@@ -18,7 +18,6 @@ from kvsim.app.results import (
     prices_of,
     read_answer,
 )
-from kvsim.app.share import share
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.metrics.result import RunResult
@@ -27,7 +26,11 @@ from kvsim.report.text import number, signed
 from kvsim.report.verdict import HEADLINE, Verdict
 from kvsim.spec.scenario import Scenario
 
-_TRUST = {"calibrated": "green", "partly": "orange", "extrapolated": "red"}
+_TRUST = {
+    "calibrated": ("green", "verified", "Calibrated: inside what was measured"),
+    "partly": ("orange", "rule", "Partly calibrated"),
+    "extrapolated": ("red", "warning", "Extrapolated: outside what was measured"),
+}
 _LESS_IS_GOOD = ("ttft_s_mean", "ttft_s_p95")
 
 
@@ -48,6 +51,9 @@ def page() -> None:
         _verdict(design, words, found)
         _headline(found, baseline)
         _actions(design, found)
+        # The answer is on screen before plotly and the charts are imported.
+        from kvsim.app import views
+
         views.show(design, found, baseline)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
@@ -121,24 +127,35 @@ def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
     }[words.kept]
     with st.container(border=True):
         st.markdown(f"#### :{colour}[{icon}] {state.plain(words.headline)}")
+        _trust(found)
         first, then = ("Binds first", "To go further") if words.kept else ("What binds", "Next")
         st.markdown(f"**{first}:** {words.binding} · **{then}:** {words.next_step}")
-        load.largest(design)
+        if words.alone:
+            st.markdown(f"**Breaks the promise alone:** {words.alone}")
         with st.container(horizontal=True, vertical_alignment="center"):
-            trust = found.trust
-            label = f":{_TRUST[trust.verdict]}-badge[:material/verified: {trust.verdict}]"
-            with st.popover(label, type="tertiary", help="How far to trust these figures"):
-                st.markdown(f"Judged by the runs of calibration **{found.basis}**.")
-                if not trust.outside:
-                    st.markdown("All of the run lies inside what was measured.")
-                for one in trust.outside:
-                    value, measured = state.plain(one.value), state.plain(one.measured)
-                    st.markdown(f"- **{one.quantity}**: {value} (measured: {measured})")
+            load.largest(design)
             with st.popover("In more words", type="tertiary"):
                 for line in tell_run(found.result).details:
                     st.markdown(f"- {state.plain(line)}")
-            if not found.summary["stable"]:
-                st.badge("unstable: figures depend on the time simulated", color="red")
+
+
+def _trust(found: Answer) -> None:
+    """Show how far to trust the figures, and on request why."""
+    trust = found.trust
+    colour, icon, label = _TRUST[trust.verdict]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(label, icon=f":material/{icon}:", color=colour)
+        count = len(trust.outside)
+        why = f"{count} {'quantity' if count == 1 else 'quantities'} outside" if count else "Why"
+        with st.popover(why, type="tertiary"):
+            st.markdown(f"Judged by the runs of calibration **{found.basis}**.")
+            if not trust.outside:
+                st.markdown("All of the run lies inside what was measured.")
+            for one in trust.outside:
+                value, measured = state.plain(one.value), state.plain(one.measured)
+                st.markdown(f"- **{one.quantity}**: {value} (measured: {measured})")
+        if not found.summary["stable"]:
+            st.badge("unstable: figures depend on the time simulated", color="red")
 
 
 def _headline(found: Answer, baseline: Answer | None) -> None:
@@ -207,4 +224,6 @@ def _actions(design: state.Design, found: Answer) -> None:
             state.pins().clear()
             st.rerun()
         with st.popover("Share and take away", icon=":material/ios_share:"):
+            from kvsim.app.share import share
+
             share(design, found)

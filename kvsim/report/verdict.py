@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from kvsim.metrics.cost import GpuTime
 from kvsim.metrics.slo import SloReport, TargetOutcome
@@ -18,6 +18,9 @@ from kvsim.plan.demand import Demand
 from kvsim.report.text import latency, number, percent
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.storage import FileStorageSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADLINE: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
     "finished_per_s": ("Requests/s", lambda value: number(value, 2)),
@@ -34,6 +37,9 @@ SATURATED = 0.8
 """Part of its bandwidth from which a store, in its busiest second, counts as what limits loads."""
 RECOMPUTED = 0.25
 """Part of the computed tokens from which computing again counts as what prefills are for."""
+
+_PARTS: Mapping[str, str] = {"queue_s": "waiting", "load_s": "loads", "prefill_s": "prefill"}
+"""Parts of the time to first token in a table of requests, and what people call them."""
 
 _NAMES: Mapping[Binding, str] = {
     "engine": "the engine has stopped",
@@ -66,6 +72,8 @@ class Verdict:
     headline: str
     binding: str
     next_step: str
+    alone: str = ""
+    """Which part of the time to first token breaks the promise by itself, if one does."""
 
 
 def verdict(
@@ -75,15 +83,40 @@ def verdict(
     slo: SloReport | None,
     gpu_time: GpuTime,
     demands: Iterable[Demand],
+    requests: pd.DataFrame | None = None,
 ) -> Verdict:
-    """Judge a run."""
+    """Judge a run; with its table of requests also say which part alone breaks the promise."""
     found = binding(summary, gpu_time, list(demands))
     return Verdict(
         kept=None if slo is None else slo.passed and bool(summary["stable"]),
         headline=_headline(scenario, summary, slo),
         binding=_NAMES[found],
         next_step=_NEXT[found],
+        alone="" if slo is None or requests is None else alone(slo, requests),
     )
+
+
+def alone(slo: SloReport, requests: pd.DataFrame) -> str:
+    """Name the parts whose own mean or quantile breaks a limit on the time to first token.
+
+    Where such a part is prefill, neither fewer requests nor a faster tier keeps the promise.
+    Empty where no limit is missed, or only the parts together miss it.
+    """
+    rows = requests[~requests["warmup"].astype(bool) & requests["ttft_s"].notna()]
+    for outcome in slo.outcomes:
+        target = outcome.target
+        if outcome.passed or target.metric != "ttft" or target.stat not in ("mean", "quantile"):
+            continue
+        found = {}
+        for column, name in _PARTS.items():
+            times = rows[column]
+            at = times.mean() if target.quantile is None else times.quantile(target.quantile)
+            if math.isfinite(at) and not target.is_met(float(at)):
+                found[name] = f"{name} ({latency(float(at))})"
+        if found:
+            stat = target.label.partition(":")[2]
+            return f"{' and '.join(found.values())}, {stat} of each part by itself"
+    return ""
 
 
 def binding(summary: Mapping[str, Any], gpu_time: GpuTime, demands: Iterable[Demand]) -> Binding:
@@ -152,16 +185,20 @@ def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | N
         return f"{name} serves {speed} requests/s with a first token after {wait} on average"
     verb = "meets" if slo.passed else "misses"
     worst = [outcome for outcome in slo.outcomes if outcome.passed == slo.passed]
-    return f"{name} {verb} {', '.join(map(_outcome, worst or slo.outcomes))}"
+    return f"{name} {verb} {', '.join(_outcome(one, summary) for one in worst or slo.outcomes)}"
 
 
-def _outcome(outcome: TargetOutcome) -> str:
+def _outcome(outcome: TargetOutcome, summary: Mapping[str, Any]) -> str:
     target, value = outcome.target, outcome.value
+    # A promise counts requests, the summary interpolates between them: show the number that is
+    # shown elsewhere, unless the two lie on different sides of the limit or no answer came.
+    known = summary.get(target.label.replace(":", "_s_"))
+    if known is not None and math.isfinite(value) and target.is_met(known) == outcome.passed:
+        value = known
     rate = target.stat == "rate"
     limit = f"{target.limit:g}/s" if rate else latency(target.limit)
-    label = (
-        f"{target.label.replace(':', ' ').upper().replace(' P', ' p')} {target.relation} {limit}"
-    )
+    name, _, stat = target.label.partition(":")
+    label = f"{' '.join(filter(None, (name.upper(), stat)))} {target.relation} {limit}"
     if target.stat == "each":
         return f"{label} for {percent(value)} of the requests"
     if not math.isfinite(value):

@@ -56,11 +56,21 @@ def finish(app: AppTest, seconds: float = 90) -> AppTest:
 
 
 def test_the_first_screen_answers_in_words(app: AppTest) -> None:
-    assert "misses TTFT p95 < 2 s" in verdict(app)
-    assert any("What binds:" in each.value for each in app.markdown)
+    assert "meets TTFT mean < 2 s: it is 1.74 s" in verdict(app)
+    assert any("Binds first:" in each.value for each in app.markdown)
     assert len(app.metric) == 6
     assert app.metric[0].delta
     assert any("**gpu**: a100-40gb" in each.value for each in app.markdown)
+
+
+def test_a_promise_that_prefill_alone_breaks_is_told(app: AppTest) -> None:
+    labelled(app.text_input, "Service level").set_value("ttft:p95<2s")
+    app.run()
+    shown = next(each.value for each in app.metric if each.label == "TTFT, p95")
+    assert verdict(app).endswith(f"misses TTFT p95 < 2 s: it is {shown}")
+    alone = next(each.value for each in app.markdown if "alone:**" in each.value)
+    assert "prefill (2.77 s)" in alone
+    assert "loads" not in alone
 
 
 def test_a_moved_slider_changes_numbers_and_verdict(app: AppTest) -> None:
@@ -72,7 +82,7 @@ def test_a_moved_slider_changes_numbers_and_verdict(app: AppTest) -> None:
     app.run()
     assert not app.exception
     assert headline(app) != before
-    assert "meets TTFT p95" in verdict(app)
+    assert "meets TTFT mean" in verdict(app)
     assert "--set workload.user_history_prompt=2000" in app.code[1].value
 
 

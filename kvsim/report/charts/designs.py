@@ -24,32 +24,39 @@ COMPARED: Final = {
 def side_by_side(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -> go.Figure:
     """Draw a bar a design for each figure that people compare, hatched where it is unstable."""
     figure = make_subplots(
-        rows=1,
-        cols=len(COMPARED),
+        rows=len(COMPARED),
+        cols=1,
         subplot_titles=[name for name, _ in COMPARED.values()],
-        horizontal_spacing=0.05,
+        vertical_spacing=0.3 / len(COMPARED),
     )
     for place, (name, summary) in enumerate(zip(names, summaries, strict=True)):
-        for column, (key, (unit, factor)) in enumerate(COMPARED.items(), start=1):
-            value = summary[key]
+        for row, (key, (unit, factor)) in enumerate(COMPARED.items(), start=1):
+            value = None if summary[key] is None else factor * summary[key]
             figure.add_bar(
-                x=[place],
-                y=[None if value is None else factor * value],
+                x=[value],
+                y=[place],
+                orientation="h",
                 name=name,
                 legendgroup=name,
-                showlegend=column == 1,
+                showlegend=row == 1,
+                text=["no value" if value is None else f"{value:.3g}"],
+                textposition="auto",
+                insidetextanchor="end",
+                textangle=0,
                 marker={
                     "color": COLOURS[place % len(COLOURS)],
                     "pattern": {"shape": "" if summary["stable"] else "/"},
                     "line": {"width": 0},
                 },
-                hovertemplate=f"{name}: %{{y:.4g}} ({unit})<extra></extra>",
-                row=1,
-                col=column,
+                hovertemplate=f"{name}: %{{x:.4g}} ({unit})<extra></extra>",
+                row=row,
+                col=1,
             )
     hatched = "" if all(one["stable"] for one in summaries) else "<br><sup>hatched: unstable</sup>"
-    style.layout(figure, title=f"Designs side by side{hatched}", x="", y="", height=360)
-    figure.update_layout(hovermode="closest", margin={"t": 100})
-    figure.update_xaxes(showticklabels=False)
-    figure.update_yaxes(rangemode="tozero")
+    height = 180 + len(COMPARED) * (52 + 24 * len(names))
+    style.layout(figure, title=f"Designs side by side{hatched}", x="", y="", height=height)
+    figure.update_layout(hovermode="closest", margin={"t": 100}, bargap=0.15)
+    figure.update_annotations(x=0, xanchor="left")
+    figure.update_yaxes(showticklabels=False, ticks="", autorange="reversed", showgrid=False)
+    figure.update_xaxes(rangemode="tozero", nticks=6)
     return figure
