@@ -144,7 +144,7 @@ def _trust(found: Answer) -> None:
     trust = found.trust
     colour, icon, label = _TRUST[trust.verdict]
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.badge(label, icon=f":material/{icon}:", color=colour)
+        st.markdown(f":{colour}-badge[:material/{icon}: {label}]")
         count = len(trust.outside)
         why = f"{count} {'quantity' if count == 1 else 'quantities'} outside" if count else "Why"
         with st.popover(why, type="tertiary"):
