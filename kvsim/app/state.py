@@ -26,8 +26,8 @@ _MARKS = re.compile(r"([\\`*_\[\]#!|$~]|:(?=\w))")
 PROMISE = "ttft:p95<2s"
 """What the dashboard asks of a scenario that promises nothing itself."""
 PROMISES = {DEFAULT: "ttft:mean<2s"}
-"""The published experiment reports means. One question in twenty is a user's first there, so that
-p95 is the prefill of a whole context, whatever the tiers."""
+"""The published experiment reports means. One question in twenty is a user's first there, so its
+p95 is a wait of that kind: in the queue, and for the prefill of a whole context."""
 
 
 def plain(text: str) -> str:

@@ -58,5 +58,5 @@ def side_by_side(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -
     figure.update_layout(hovermode="closest", margin={"t": 100}, bargap=0.15)
     figure.update_annotations(x=0, xanchor="left")
     figure.update_yaxes(showticklabels=False, ticks="", autorange="reversed", showgrid=False)
-    figure.update_xaxes(rangemode="tozero", nticks=6)
+    figure.update_xaxes(rangemode="tozero", showticklabels=False, ticks="")
     return figure
