@@ -20,7 +20,7 @@ def page() -> None:
     design = state.design()
     st.markdown(f"## Explain: {design.title}")
     st.caption("The design is that of the What-if page.")
-    parts = {"The arithmetic": _formulas, "Why did it not help?": _why, "Words": _words}
+    parts = {"The arithmetic": _formulas, "Does it help, and why not?": _why, "Words": _words}
     chosen = st.segmented_control(
         "Part", list(parts), default=next(iter(parts)), key="explain", label_visibility="collapsed"
     )

@@ -110,7 +110,7 @@ def _against(run: _Run, base: _Run) -> Finding:
         f"({100 * change:+.0f} %); {run.number('finished_per_s'):.2f} and "
         f"{base.number('finished_per_s'):.2f} requests/s"
     )
-    way_out = "nothing to do" if helped else "see the causes below"
+    way_out = "keep it" if helped else "see the causes below"
     return Finding(what, evidence, way_out)
 
 

@@ -397,7 +397,7 @@ def test_causes_are_named(app: AppTest) -> None:
     labelled(app.select_slider, "CPU memory").set_value(20 * GIB)
     app.run()
     page = open_page(app, "explain")
-    page.session_state["explain"] = "Why did it not help?"
+    page.session_state["explain"] = "Does it help, and why not?"
     page.run()
     assert not page.exception
     assert any("CPU" in each.value for each in page.markdown)
