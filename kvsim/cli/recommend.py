@@ -80,17 +80,9 @@ def recommend(
             deployment_files(described.replace(setup))  # what cannot be deployed is an error now
     price_list = load_prices(prices, profiles=profiles)
     given_prices = parse_prices(price)
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
+    from kvsim.cli.progress import progress_bar
 
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with progress_bar(transient=True) as progress:
         task = progress.add_task("runs", total=None)
         found = choose(
             described,

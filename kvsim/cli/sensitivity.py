@@ -41,17 +41,11 @@ def sensitivity(
     described = read_scenario(scenario, changes, profiles=profiles)
     steps = _steps(change)
     check_html(out, option="--out")
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
+    from kvsim.cli.progress import progress_bar
     from kvsim.plan.sensitivity import sensitivities
     from kvsim.report.sensitivity_page import sensitivity_page
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
+    with progress_bar(transient=True) as progress:
         task = progress.add_task("runs", total=None)
         rows = sensitivities(
             described,

@@ -35,7 +35,7 @@ from kvsim.engine.sequence import Load, Sequence, Step
 from kvsim.engine.step_rows import StepRows
 from kvsim.engine.tier_usage import TierUsage
 from kvsim.metrics.recorder import Recorder
-from kvsim.spec import HostSpec, PutInterference
+from kvsim.spec import UNDISTURBED, HostSpec, PutInterference
 
 Wait = Generator[simpy.Event, object, None]
 
@@ -158,8 +158,7 @@ class Engine:
             if step.admitted:
                 self._note_admissions(step, start_s)
             if step.loads:
-                factor = interference.piecewise_launch if interference is not None else 1.0
-                now += host.launch.load_prepare * factor
+                now += host.launch.load_prepare * interference.piecewise_launch
                 yield from self._load(step, now)
                 if self.is_dead:
                     return
@@ -246,14 +245,14 @@ class Engine:
             request.computed_tokens = request.prompt_tokens - hit_tokens
             self._ledger.admit(request, self.index, hit_tokens)
 
-    def _interference(self) -> tuple[PutInterference | None, float]:
+    def _interference(self) -> tuple[PutInterference, float]:
         """Give what remote puts do to a step now: factors on its launch, a delay of its end."""
         if self.lmcache is None or not self.lmcache.disturbs_host:
-            return None, 0.0
+            return UNDISTURBED, 0.0
         return self._host.put_interference, self.lmcache.step_delay_s
 
     def _launch(
-        self, step: Step, now: float, interference: PutInterference | None, delay_s: float
+        self, step: Step, now: float, interference: PutInterference, delay_s: float
     ) -> float:
         """Hand a step to the GPU, note its end there, and return when the host is free again."""
         launch, step_time, waves = self._host.launch, self._step_time, 1.0
@@ -265,15 +264,11 @@ class Engine:
             step.gpu_end_s = self._gpu_free_s = begin_s + gpu_s
             return now + launch.full_graph
         tokens = step.decodes + sum(n for _, n in step.chunks)
-        factor = 1.0
         if tokens > launch.piecewise_max_tokens:
-            launch_s = launch.eager
-            if interference is not None:
-                factor = interference.launch
+            launch_s, factor = launch.eager, interference.launch
         else:
             launch_s = launch.piecewise_graph_after_load if step.loads else launch.piecewise_graph
-            if interference is not None:
-                factor = interference.piecewise_launch
+            factor = interference.piecewise_launch
         launched_s = now + launch_s * factor
         step.gpu_end_s = self._gpu_free_s = max(max(self._gpu_free_s, now) + gpu_s, launched_s)
         return launched_s

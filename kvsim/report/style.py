@@ -161,3 +161,13 @@ def colour_bar(title: str, log_of: ArrayLike | None = None) -> dict[str, Any]:
             "ticktext": [tick(value) for value in ticks],
         }
     return bar
+
+
+def stacked_bars(figure: go.Figure, count: int, *, title: str, x: str) -> go.Figure:
+    """Lay out one stacked bar a row, the first on top; a single one needs no name beside it."""
+    layout(figure, title=title, x=x, y="", height=230 + 44 * count)
+    figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    if count == 1:
+        figure.update_yaxes(showticklabels=False, ticks="")
+    return figure

@@ -5,7 +5,15 @@ from kvsim.spec.calibration import CalibrationSpec, Coefficient
 from kvsim.spec.changes import apply_changes, parse_assignment
 from kvsim.spec.engine import EngineSpec
 from kvsim.spec.gpu import GpuEfficiency, GpuSpec
-from kvsim.spec.host import CopyCost, HostSpec, LaunchCost, PutInterference, ScheduleCost, TokenCost
+from kvsim.spec.host import (
+    UNDISTURBED,
+    CopyCost,
+    HostSpec,
+    LaunchCost,
+    PutInterference,
+    ScheduleCost,
+    TokenCost,
+)
 from kvsim.spec.load import load_scenario
 from kvsim.spec.memory import (
     activation_peak_bytes,
@@ -40,6 +48,7 @@ from kvsim.spec.workload import MultiRoundQaSpec
 
 __all__ = [
     "PROFILE_KINDS",
+    "UNDISTURBED",
     "CalibrationSpec",
     "Coefficient",
     "ConnectorName",

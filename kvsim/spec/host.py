@@ -74,6 +74,10 @@ class PutInterference(Spec):
     """Factor on taking in a request."""
 
 
+UNDISTURBED = PutInterference(launch=1, piecewise_launch=1, schedule=1, store_copy=1, request_in=1)
+"""No put is in flight."""
+
+
 class HostSpec(Profile):
     """One host, as one vLLM process sees it."""
 

@@ -143,19 +143,11 @@ def ttft_waterfall(requests_by_name: Mapping[str, pd.DataFrame]) -> go.Figure:
         figure.add_annotation(
             x=total, y=label, text=f" {total:.3g} s", xanchor="left", showarrow=False
         )
-    style.layout(
-        figure,
-        title="Where the time to first token goes, mean",
-        x="seconds",
-        y="",
-        height=230 + 44 * len(names),
+    style.stacked_bars(
+        figure, len(names), title="Where the time to first token goes, mean", x="seconds"
     )
-    figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
     most = max((float(each.sum()) for each in parts.values()), default=0.0)
     figure.update_xaxes(range=[0, 1.25 * most or 1.0])
-    figure.update_yaxes(autorange="reversed", automargin=True)
-    if len(names) == 1:
-        figure.update_yaxes(showticklabels=False, ticks="")
     return figure
 
 

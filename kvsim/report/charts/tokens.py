@@ -44,17 +44,9 @@ def tokens_by_source(summaries: Mapping[str, Mapping[str, Any]]) -> go.Figure:
             customdata=tokens[column],
             hovertemplate=f"{name}: %{{x:.1f}} %, %{{customdata:,}} tokens<extra></extra>",
         )
-    style.layout(
-        figure,
-        title="Where the prompt tokens come from",
-        x="% of prompt tokens",
-        y="",
-        height=230 + 44 * len(labels),
+    style.stacked_bars(
+        figure, len(labels), title="Where the prompt tokens come from", x="% of prompt tokens"
     )
-    figure.update_layout(barmode="stack", bargap=0.35, hovermode="closest")
-    figure.update_yaxes(autorange="reversed", automargin=True)
-    if len(labels) == 1:
-        figure.update_yaxes(showticklabels=False, ticks="")
     figure.update_xaxes(range=[0, 100])
     return figure
 
