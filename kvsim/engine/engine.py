@@ -22,11 +22,9 @@ from collections import deque
 from collections.abc import Callable, Generator
 from itertools import chain
 
-import simpy
-
 from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
-from kvsim.des.clock import PLAN, Clock
+from kvsim.des.clock import PLAN, Alarm, Clock, Task
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.decode_run import DecodeRun, decode_run
 from kvsim.engine.ledger import Ledger
@@ -37,7 +35,8 @@ from kvsim.engine.tier_usage import TierUsage
 from kvsim.metrics.recorder import Recorder
 from kvsim.spec import UNDISTURBED, HostSpec, PutInterference
 
-Wait = Generator[simpy.Event, object, None]
+Wait = Generator[float | None, None, None]
+"""A stretch of the loop: yields the instant at which it goes on, or None before an alarm."""
 
 _RESERVE_RETRY_S = 0.1
 """LMCache's allocation for a load sleeps this long between tries (`busy_loop`)."""
@@ -80,14 +79,14 @@ class Engine:
         self._inbox: list[Sequence] = []
         self._in_flight: deque[Step] = deque()
         self._gpu_free_s = 0.0
-        self._alarm: simpy.Event | None = None  # what the loop waits for, unless in a pass
+        self._alarm: Alarm | None = None  # what the loop waits for, unless in a pass
         self._run_ahead: DecodeRun | None = None
         self._wakes_on_arrival = True
         self._rows = StepRows(recorder, index)
         self.usage = TierUsage(index, scheduler.pool, lmcache, block_bytes)
         if lmcache is not None:
             lmcache.on_puts_eased = self._wake
-        clock.process(self._run())
+        self._task = Task(clock, self._run(), self._plan)
 
     @property
     def puts_in_flight(self) -> int:
@@ -125,7 +124,7 @@ class Engine:
         when_s = self.clock.now
         if self._run_ahead is not None:
             when_s = self._run_ahead.next_start_s(when_s)
-        self.clock.ring(alarm, when_s, self._plan)
+        self.clock.call_at(when_s, alarm, self._plan)
 
     def _run(self) -> Wait:
         scheduler = self.scheduler
@@ -135,8 +134,8 @@ class Engine:
                     scheduler.add(sequence)
                 self._inbox.clear()
             if not self._in_flight and not scheduler.has_requests:
-                self._alarm = alarm = self.clock.alarm()
-                yield alarm
+                self._alarm = Alarm(self._task.go_on)
+                yield None
                 continue
             runway = 0
             if self._coalesce and len(self._in_flight) == 1:
@@ -176,11 +175,11 @@ class Engine:
             self._rows.add(step, start_s, load_s, store_s)
             self._in_flight.append(step)
             if len(self._in_flight) < 2 and self._in_flight[0].gpu_end_s >= now:
-                yield clock.at(now, self._plan)
+                yield now
                 return
         assert self._in_flight, "requests wait, but nothing can run"
         oldest = self._in_flight.popleft()
-        yield clock.at(max(now, oldest.gpu_end_s) + host.update, self._plan)
+        yield max(now, oldest.gpu_end_s) + host.update
         self._process(oldest)
 
     def _decode(self, runway: int) -> Wait:
@@ -201,8 +200,9 @@ class Engine:
         )
         in_line = scheduler.waiting and not scheduler.by_priority
         self._wakes_on_arrival = not in_line and decodes < scheduler.max_num_seqs
-        self._alarm = alarm = clock.at(run.starts[runway], self._plan)
-        yield alarm
+        self._alarm = alarm = Alarm(self._task.go_on)
+        clock.call_at(run.starts[runway], alarm, self._plan)
+        yield None
         self._alarm = self._run_ahead = None
         self._wakes_on_arrival = True
         done = run.begun(clock.now)
@@ -281,7 +281,7 @@ class Engine:
             asked_s = now
             if load.remote_chunks:
                 if now > clock.now:
-                    yield clock.at(now, self._plan)
+                    yield now
                 loaded = yield from self._read_remote(load)
                 if self.is_dead:
                     return
@@ -292,28 +292,29 @@ class Engine:
             num_chunks = load.cpu_chunks + load.remote_chunks
             copy_s = copy.fixed + num_chunks * self.lmcache.chunk_bytes / copy.bandwidth
             started_s, now = now, now + copy_s
-            yield clock.at(now, self._plan)
+            yield now
             self._record_copy("read", num_chunks, started_s)
             load.sequence.request.load_s += now - asked_s
 
-    def _read_remote(self, load: Load) -> Generator[simpy.Event, object, bool]:
+    def _read_remote(self, load: Load) -> Generator[float | None, None, bool]:
         lmcache, clock = self.lmcache, self.clock
         assert lmcache is not None
         assert lmcache.client is not None, "remote chunks without a client"
         check_s = lmcache.spanning_check_s(load)
         if check_s:
-            yield clock.at(clock.now + check_s, self._plan)
+            yield clock.now + check_s
         while not lmcache.reserve(load):
             if lmcache.client.remembers_checks or not lmcache.puts:
                 # The object client allocates on the thread that finishes its puts: neither can go
                 # on. Files: with no put under way nothing will ever give memory back.
                 yield from self._die(load)
                 return False
-            yield clock.at(clock.now + _RESERVE_RETRY_S, self._plan)
+            yield clock.now + _RESERVE_RETRY_S
         read = lmcache.client.read([*chain.from_iterable(load.remote_keys)], lmcache.chunk_bytes)
-        read_or_late = clock.at(clock.now + lmcache.blocking_timeout_s(load), self._plan)
-        read.callbacks.append(lambda _: clock.ring(read_or_late, clock.now))
-        yield read_or_late
+        read_or_late = Alarm(self._task.go_on)
+        clock.call_at(clock.now + lmcache.blocking_timeout_s(load), read_or_late, self._plan)
+        read.callbacks.append(lambda _: clock.call_at(clock.now, read_or_late))
+        yield None
         if not read.triggered:
             lmcache.give_back(load)
             return False
@@ -335,12 +336,12 @@ class Engine:
         assert lmcache is not None
         assert lmcache.client is not None
         lmcache.client.stall()
-        yield self.clock.at(self.clock.now + lmcache.blocking_timeout_s(load), self._plan)
+        yield self.clock.now + lmcache.blocking_timeout_s(load)
         self.is_dead = True
         for sequence in (*self.scheduler.running, *self.scheduler.waiting, *self._inbox):
             self._on_failed(sequence)
 
-    def _store(self, step: Step, now: float) -> Generator[simpy.Event, object, float]:
+    def _store(self, step: Step, now: float) -> Generator[float | None, None, float]:
         """Copy the chunks that this step completed to CPU memory, from `now` on; everybody waits.
 
         Return when all is handed over; that may lie a little ahead.
@@ -349,7 +350,7 @@ class Engine:
         assert lmcache is not None, "a store without a connector"
         for sequence in step.stores:
             if now > clock.now:
-                yield clock.at(now, self._plan)
+                yield now
             keys = lmcache.allocate_store(lmcache.to_store(sequence))
             num_chunks = num_keys(keys)
             if not num_chunks:
@@ -357,7 +358,7 @@ class Engine:
             factor = self._host.put_interference.store_copy if lmcache.disturbs_host else 1.0
             copy_s = (copy.fixed + num_chunks * lmcache.chunk_bytes / copy.bandwidth) * factor
             started_s, now = now, now + copy_s
-            yield clock.at(now, self._plan)
+            yield now
             self._record_copy("write", num_chunks, started_s)
             now += lmcache.store(keys)
         return now

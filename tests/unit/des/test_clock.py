@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import simpy
 
-from kvsim.des import NORMAL, PLAN, STEP_END, Clock
+from kvsim.des import NORMAL, PLAN, STEP_END, Alarm, Clock, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
-def test_at_is_exact_where_a_timeout_rounds() -> None:
+def test_a_call_is_exact_where_a_timeout_rounds() -> None:
     when_s = 0.9
     clock = Clock(0.2)
     rounded = Clock(0.2)
     rounded.run(until=rounded.timeout(when_s - 0.2))
     assert rounded.now != when_s
-    clock.run(until=clock.at(when_s))
+    clock.call_at(when_s, lambda: None)
+    clock.run()
     assert clock.now == when_s
 
 
@@ -40,7 +46,7 @@ def test_events_and_calls_of_one_phase_keep_their_order() -> None:
     log: list[str] = []
 
     def wait() -> simpy.events.ProcessGenerator:
-        yield clock.at(2.0)
+        yield clock.timeout(2.0)
         log.append("event")
 
     clock.process(wait())
@@ -49,44 +55,44 @@ def test_events_and_calls_of_one_phase_keep_their_order() -> None:
     assert log == ["event", "call"]
 
 
-def test_an_event_carries_no_value_and_can_be_waited_for_with_others() -> None:
-    clock = Clock()
-    seen: list[object] = []
-
-    def wait() -> simpy.events.ProcessGenerator:
-        late, soon = clock.at(5.0), clock.at(1.0)
-        yield late | soon
-        seen.extend([clock.now, soon.processed, late.processed, soon.value])
-
-    clock.process(wait())
-    clock.run()
-    assert seen == [1.0, True, False, None]
-
-
-def test_an_alarm_happens_once_at_the_earliest_ring() -> None:
-    clock = Clock()
+def test_a_task_goes_on_at_the_instants_it_yields_in_its_phase() -> None:
+    clock = Clock(0.2)
     log: list[float] = []
-    alarm = clock.at(9.0)
 
-    def wait() -> simpy.events.ProcessGenerator:
-        yield alarm
+    def loop() -> Generator[float | None, None, None]:
+        log.append(clock.now)
+        yield 0.9
+        log.append(clock.now)
+        clock.call_at(2.0, task.go_on)
+        yield None
+        log.append(clock.now)
+        yield 2.0
         log.append(clock.now)
 
-    clock.process(wait())
-    clock.call_at(1.0, lambda: clock.ring(alarm, 4.0))
-    clock.call_at(2.0, lambda: clock.ring(alarm, 3.0, PLAN))
+    task = Task(clock, loop(), PLAN)
+    for when_s in (0.2, 0.9, 2.0):
+        clock.call_at(when_s, lambda: log.append(-clock.now))
+    clock.run()
+    assert log == [-0.2, 0.2, -0.9, 0.9, -2.0, 2.0, 2.0]
+
+
+def test_an_alarm_rings_once_at_the_earliest_of_its_instants() -> None:
+    clock = Clock()
+    log: list[float] = []
+    alarm = Alarm(lambda: log.append(clock.now))
+    clock.call_at(9.0, alarm)
+    clock.call_at(1.0, lambda: clock.call_at(4.0, alarm))
+    clock.call_at(2.0, lambda: clock.call_at(3.0, alarm, PLAN))
     clock.run()
     assert log == [3.0]
     assert clock.now == 9.0
-    with pytest.raises(AssertionError, match="before the present"):
-        clock.ring(clock.alarm(), 8.0)
 
 
 def test_a_process_that_fails_alone_stops_the_run() -> None:
     clock = Clock()
 
     def fail() -> simpy.events.ProcessGenerator:
-        yield clock.at(1.0)
+        yield clock.timeout(1.0)
         raise RuntimeError("broken")
 
     clock.process(fail())
@@ -97,8 +103,6 @@ def test_a_process_that_fails_alone_stops_the_run() -> None:
 @pytest.mark.parametrize("when_s", [0.999, float("nan")])
 def test_the_past_is_refused(when_s: float) -> None:
     clock = Clock(1.0)
-    with pytest.raises(AssertionError, match="before the present"):
-        clock.at(when_s)
     with pytest.raises(AssertionError, match="before the present"):
         clock.call_at(when_s, print)
 
@@ -130,12 +134,24 @@ def test_num_events_counts_what_was_scheduled() -> None:
     clock = Clock()
     assert clock.num_events == 0
     clock.call_at(1.0, lambda: None)
-    clock.at(2.0)
     clock.timeout(3.0)
-    assert clock.num_events == 3
-    assert clock.num_events == 3
+    assert clock.num_events == 2
+    assert clock.num_events == 2
     clock.run()
-    assert clock.num_events == 3
+    assert clock.num_events == 2
+
+
+def test_what_waits_for_the_stop_hears_of_it_in_the_next_run() -> None:
+    clock = Clock()
+    log: list[str] = []
+    done = clock.event()
+    clock.call_at(1.0, done.succeed)
+    clock.call_at(1.0, lambda: log.append("beside"))
+    clock.run(until=done)
+    assert log == ["beside"]
+    assert clock.run(until=done) is None
+    with pytest.raises(RuntimeError, match="nothing is left"):
+        clock.run(until=clock.event())
 
 
 def test_simpy_still_has_the_private_parts_that_the_clock_uses() -> None:
