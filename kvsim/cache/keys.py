@@ -38,6 +38,16 @@ def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int
     return cut
 
 
+def shared_tokens(path: Path, other: Path) -> int:
+    """Count the tokens with which two prompts begin alike."""
+    shared = 0
+    for (node, end_token), (other_node, other_end) in zip(path, other, strict=False):
+        if node != other_node:
+            break
+        shared = min(end_token, other_end)
+    return shared
+
+
 def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> Keys:
     """Name the units `[lo, hi)` of a prompt, one integer each, unique over all nodes."""
     keys: Keys = []

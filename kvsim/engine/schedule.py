@@ -15,7 +15,7 @@ from bisect import insort
 from collections import deque
 from typing import Protocol
 
-from kvsim.cache.keys import Path
+from kvsim.cache.keys import Path, shared_tokens
 from kvsim.engine.connectors.base import Connector
 from kvsim.engine.sequence import Sequence, Step
 
@@ -63,7 +63,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.line_blocked = False
-        """The head of the line did not fit when it was last tried, and nothing was freed since."""
+        """The head of the line did not fit when last tried, and cannot before blocks are freed."""
 
     @property
     def has_requests(self) -> bool:
@@ -141,7 +141,8 @@ class Scheduler:
         return -1 if preempted else budget
 
     def _admit(self, step: Step, budget: int) -> None:
-        self.line_blocked = False
+        if self.line_blocked:
+            return
         while self.waiting and budget > 0 and len(self.running) < self.max_num_seqs:
             sequence = self.waiting[0]
             num_tokens = sequence.num_tokens
@@ -157,7 +158,7 @@ class Scheduler:
             if not self.pool.admit(
                 sequence.request_id, sequence.path, hit_blocks, computed + n, num_tokens
             ):
-                self.line_blocked = True
+                self.line_blocked = not self._may_become_hits(sequence.path)
                 break
             self.waiting.popleft()
             self.running.append(sequence)
@@ -171,6 +172,16 @@ class Scheduler:
             step.admitted.append(sequence)
             budget -= n
             self._charge(step, sequence, n)
+
+    def _may_become_hits(self, path: Path) -> bool:
+        """Say whether a running request may still hash blocks that a waiting prompt begins with.
+
+        It holds the block that it fills: one hit more, and no free block less.
+        """
+        return any(
+            shared_tokens(sequence.path, path) > sequence.num_computed - _KNOWN_LATER
+            for sequence in self.running
+        )
 
     def _charge(self, step: Step, sequence: Sequence, n: int) -> None:
         before = sequence.num_computed
@@ -233,7 +244,7 @@ class Scheduler:
         """Count the steps ahead that only decode the running requests, given the step in flight.
 
         Within them nobody joins, ends, stores or is preempted, and each request gains a token a
-        step. A blocked head of the line stays blocked: the pool only gets fuller.
+        step. A blocked head of the line stays blocked.
         """
         running = self.running
         if not running or len(in_flight.sampled) != len(running):
@@ -308,3 +319,5 @@ def _rank(sequence: Sequence) -> tuple[int, float, int]:
 
 
 NO_LIMIT = 1 << 60
+_KNOWN_LATER = 2
+"""Steps in flight: so many tokens of a request may be computed and not yet known."""

@@ -6,7 +6,8 @@ from kvsim.cache.gpu_pool import GpuPool
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Sequence, Step
 from kvsim.workload.request import NO_END, Request
-from tests.unit.engine.test_schedule import FreeConnector, run
+from tests.free_connector import FreeConnector
+from tests.unit.engine.test_schedule import run
 
 
 def scheduler(blocks: int = 100, *, seqs: int = 8) -> Scheduler:

@@ -6,24 +6,9 @@ import pytest
 
 from kvsim.cache.gpu_pool import GpuPool
 from kvsim.engine.schedule import Scheduler
-from kvsim.engine.sequence import Load, Sequence, Step
+from kvsim.engine.sequence import Sequence, Step
 from kvsim.workload.request import NO_END, Request
-
-
-class FreeConnector:
-    """Offload nothing, at no cost."""
-
-    def match(self, sequence: Sequence, local_tokens: int) -> int:
-        return 0
-
-    def allocated(self, sequence: Sequence, local_tokens: int, external_tokens: int) -> Load | None:
-        return None
-
-    def preempted(self, sequence: Sequence) -> None:
-        """Keep nothing."""
-
-    def take_host_s(self) -> float:
-        return 0.0
+from tests.free_connector import FreeConnector
 
 
 def scheduler(blocks: int = 100, *, batched: int = 64, seqs: int = 8) -> Scheduler:
@@ -111,6 +96,22 @@ def test_the_whole_prompt_must_fit_and_blocks_the_line() -> None:
     run(engine, 1)
     assert engine.line_blocked, "request 1 does not fit, and request 2 waits behind it"
     assert [waiting.request_id for waiting in engine.waiting] == [1, 2]
+
+
+def test_a_blocked_prompt_gets_in_when_a_running_request_fills_a_block_of_its_text() -> None:
+    engine = scheduler(blocks=4)
+    engine.add(sequence(0, 5, 30, text=5))
+    in_flight = [engine.schedule(), engine.schedule()]
+    engine.update(in_flight.pop(0))
+    engine.add(sequence(1, 13, 3, text=5))
+    in_flight.append(engine.schedule())
+    assert len(engine.waiting) == 1
+    assert not engine.line_blocked
+    for step in in_flight:
+        engine.update(step)
+    (admitted,) = engine.schedule().admitted
+    assert admitted.local_tokens == 8
+    assert engine.pool.free_blocks == 0
 
 
 def test_no_more_requests_than_max_num_seqs() -> None:
