@@ -178,8 +178,10 @@ class Scheduler:
 
         It holds the block that it fills: one hit more, and no free block less.
         """
+        first_node = path[0][0]
         return any(
-            shared_tokens(sequence.path, path) > sequence.num_computed - _KNOWN_LATER
+            sequence.path[0][0] == first_node  # spares most of the comparisons
+            and shared_tokens(sequence.path, path) > sequence.num_computed - _KNOWN_LATER
             for sequence in self.running
         )
 
