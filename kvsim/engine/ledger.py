@@ -23,11 +23,12 @@ class Ledger:
         mine = self._marks[instance]
         for node, lo, hi in spans(request.path, 1, 0, request.prompt_tokens):
             start = max(lo, hit_tokens)
-            had = mine.get(node, 0)
-            evicted = max(0, min(had, hi) - start)
-            elsewhere = max(0, min(self._any.get(node, 0), hi) - max(start, had))
-            request.recomputed_evicted_tokens += evicted
-            request.recomputed_elsewhere_tokens += elsewhere
+            if start < hi:
+                had = mine.get(node, 0)
+                evicted = max(0, min(had, hi) - start)
+                elsewhere = max(0, min(self._any.get(node, 0), hi) - max(start, had))
+                request.recomputed_evicted_tokens += evicted
+                request.recomputed_elsewhere_tokens += elsewhere
             self._raise(mine, node, hi)
 
     def finish(self, request: Request, instance: int) -> None:
