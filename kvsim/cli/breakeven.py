@@ -96,7 +96,7 @@ def _print(data: dict[str, Any]) -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import milliseconds
+    from kvsim.text import duration, percent
     from kvsim.units import format_rate
 
     console = Console()
@@ -112,11 +112,11 @@ def _print(data: dict[str, Any]) -> None:
             share, rate = point["break_even_hit_rate"], point["rate_needed_bytes_per_s"]
             table.add_row(
                 f"{point['context']:,}",
-                milliseconds(point["load_s"]),
-                milliseconds(point["simulated_load_s"]),
-                milliseconds(point["recompute_s"]),
+                duration(point["load_s"]),
+                duration(point["simulated_load_s"]),
+                duration(point["recompute_s"]),
                 "-" if rate is None else format_rate(rate),
-                "never" if share is None else f"{share:.0%}",
+                "never" if share is None else percent(share),
             )
         console.print(table)
     table = plain_table("what would move the break-even")

@@ -12,6 +12,7 @@ from kvsim.cli.inputs import (
     print_json,
     recorded_run,
 )
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     from kvsim.calibration.comparison import Comparison
@@ -54,7 +55,7 @@ def _print_tables(comparison: "Comparison") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.comparison import error_text, value_text
+    from kvsim.report.comparison import error_text
 
     console = Console()
     table = plain_table(f"{comparison.name}: measured and simulated")

@@ -122,7 +122,7 @@ def _print(found: "Recommendation") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import milliseconds, number
+    from kvsim.text import duration, number, value_text
 
     console = Console()
     for line in found.words:
@@ -130,16 +130,16 @@ def _print(found: "Recommendation") -> None:
         console.print()
     table = plain_table("means of all seeds")
     table.add_column("set-up", overflow="fold")
-    for heading in ("TTFT", "p95", "req/s", "decode", "USD/h"):
+    for heading in ("TTFT", "p95", "requests/s", "decode", "USD/h"):
         table.add_column(heading, justify="right")
     table.add_column("", no_wrap=True)
     rows: list[dict[str, Any]] = found.table.to_dict("records")  # type: ignore[assignment]
     for row in rows:
         table.add_row(
             row["setup"],
-            milliseconds(row["ttft_s_mean"]),
-            milliseconds(row["ttft_s_p95"]),
-            number(row["finished_per_s"], 2),
+            duration(row["ttft_s_mean"]),
+            duration(row["ttft_s_p95"]),
+            value_text(row["finished_per_s"]),
             number(row["decode_tokens_per_s_mean"]),
             number(row["usd_per_hour"], 2),
             row["verdict"].partition(":")[0],

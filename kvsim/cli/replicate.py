@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import typer
 from kvsim.cli.inputs import print_json
 from kvsim.cli.slo import SLO_FAILED
 from kvsim.errors import SimulationError
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,17 +131,11 @@ def _interval_table(frame: pd.DataFrame, name: str, draws: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in moving.to_dict("records"):
         numbers = (row[key] for key in ("fitted", "mean", "low", "high"))
-        table.add_row(row["metric"], *(_number(number) for number in numbers))
+        table.add_row(row["metric"], *(value_text(number) for number in numbers))
     still = len(frame) - len(moving)
     if still:
         table.caption = f"{still} further figures are the same in all draws (--json has them)"
     return table
-
-
-def _number(value: float) -> str:
-    if isnan(value):
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 
 def _say_kept(records: Sequence[Mapping[str, Any]], what: str) -> None:

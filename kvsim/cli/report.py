@@ -122,7 +122,7 @@ def _print_figures(frame: "pd.DataFrame") -> None:
 
     from kvsim.cli.tables import plain_table
     from kvsim.report.storagegrid import compare_figures
-    from kvsim.report.text import signed
+    from kvsim.text import signed
 
     several = frame["seed"].nunique() > 1
     table = plain_table("largest gains over the sweep, %")

@@ -19,6 +19,7 @@ from kvsim.cli.inputs import (
 from kvsim.cli.size import PriceOption, PricesOption
 from kvsim.cli.slo import SLO_FAILED, SloOption, read_slo
 from kvsim.errors import ConfigError
+from kvsim.text import duration, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -331,7 +332,7 @@ def _print_designs(answer: "SearchAnswer", words: list[str], notes: list[str]) -
             shown.add_column("front")
         for row in good.head(MAX_SHOWN).to_dict("records"):
             cells = [axis_value(path, row[path]) for path in answer.space]
-            cells += [f"{row[name]:,.4g}" for name in figures]
+            cells += [value_text(row[name]) for name in figures]
             shown.add_row(*cells, *((["yes" if row["pareto"] else ""]) if several else []))
         console.print(shown)
     out = sorted(
@@ -355,13 +356,20 @@ def _print_loads(answer: "LoadAnswer", words: list[str]) -> None:
     for line in words:
         console.print(line, highlight=False)
     table = plain_table("loads tried")
-    for heading in (answer.path.rpartition(".")[2], "passes", "TTFT p95 s", "req/s", "good/s"):
+    for heading in (
+        answer.path.rpartition(".")[2],
+        "passes",
+        "TTFT p95",
+        "requests/s",
+        "good/s",
+    ):
         table.add_column(heading, justify="right")
     table.add_column("why not")
     for row in answer.tried.to_dict("records"):
         cells = [
-            "-" if row[name] != row[name] else f"{row[name]:,.4g}"
-            for name in ("ttft_s_p95", "finished_per_s", "goodput_per_s")
+            duration(row["ttft_s_p95"]),
+            value_text(row["finished_per_s"]),
+            value_text(row["goodput_per_s"]),
         ]
         passes = "[green]yes[/]" if row["passes"] else "[red]no[/]"
         table.add_row(f"{row['load']:g}", passes, *cells, row["reason"])

@@ -8,6 +8,7 @@ import typer
 from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
 from kvsim.cli.size import check_html
 from kvsim.errors import ConfigError
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def _print(rows: "pd.DataFrame", metric: str) -> None:
 
     console = Console()
     console.print(sensitivity_words(rows, metric))
-    table = plain_table(f"{metric}: {rows['base'].iloc[0]:.4g} as described")
+    table = plain_table(f"{metric}: {value_text(rows['base'].iloc[0])} as described")
     for heading in ("input", "down", "result", "up", "result"):
         table.add_column(heading, justify="left" if heading == "input" else "right")
     table.add_column("remark", overflow="fold")
@@ -101,7 +102,7 @@ def _print(rows: "pd.DataFrame", metric: str) -> None:
             for end in ("low", "high")
             for text in (
                 str(row[f"{end}_value"]),
-                f"{row[end]:.4g}" if row[end] == row[end] else "-",
+                value_text(row[end]),
             )
         ]
         table.add_row(str(row["what"]), *cells, remark(row))

@@ -8,6 +8,7 @@ import typer
 from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
 from kvsim.cli.slo import SLO_FAILED, SloOption, read_slo
 from kvsim.errors import ConfigError
+from kvsim.text import duration, number, percent, value_text
 from kvsim.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
@@ -147,16 +148,15 @@ def _print(plan: "SizePlan", data: dict[str, Any]) -> None:
         if not tier.points:
             continue
         table = plain_table(f"simulated capacities of {TIER_NAMES[tier.tier]}, per rank")
-        for heading in ("capacity", "hit rate", "local", "TTFT s", "req/s", "stable", "target"):
+        for heading in ("capacity", "hit rate", "local", "TTFT", "requests/s", "stable", "target"):
             table.add_column(heading, justify="right")
         for point in tier.points:
-            wait = "-" if point.ttft_s_mean is None else f"{point.ttft_s_mean:,.2f}"
             table.add_row(
                 format_bytes(point.capacity_bytes),
-                f"{point.hit_rate:.1%}",
-                f"{point.local_hit_rate:.1%}",
-                wait,
-                f"{point.finished_per_s:,.3f}",
+                percent(point.hit_rate),
+                percent(point.local_hit_rate),
+                duration(point.ttft_s_mean),
+                value_text(point.finished_per_s),
                 "yes" if point.stable else "no",
                 "yes" if point.meets else "no",
             )
@@ -171,23 +171,22 @@ def _print(plan: "SizePlan", data: dict[str, Any]) -> None:
                 TIER_NAMES[each["tier"]],
                 each["direction"],
                 *rates,
-                f"{each['mean_objects_per_s']:,.1f}",
+                number(each["mean_objects_per_s"]),
             )
         console.print(table)
     for each in data["writes"]:
-        twice = each["amplification"]
         console.print(
             f"The store is written {format_bytes(each['bytes_per_day'])} a day; write "
-            f"amplification {'-' if twice is None else f'{twice:.2f}'}."
+            f"amplification {number(each['amplification'], 2)}."
         )
     cost = data["cost"]
     table = plain_table(f"cost: {cost['usd_per_hour']:,.2f} USD an hour")
     table.add_column("component")
     table.add_column("USD", justify="right")
     for key, name in COST_NAMES.items():
-        table.add_row(f"{name}, an hour", f"{cost[key]:,.4f}")
+        table.add_row(f"{name}, an hour", number(cost[key], 4))
     for key, name in TOKEN_COSTS.items():
-        table.add_row(f"{name}, a million", "-" if cost[key] is None else f"{cost[key]:,.4f}")
+        table.add_row(f"{name}, a million", number(cost[key], 4))
     console.print(table)
 
 

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 MAX_ROWS_SHOWN = 24
 MAX_COLUMNS = 9
 SHOWN = {
-    "finished_per_s": "req/s",
+    "finished_per_s": "requests/s",
     "ttft_s_mean": "TTFT s",
-    "decode_tokens_per_s_mean": "decode tok/s",
+    "decode_tokens_per_s_mean": "decode tokens/s",
     "token_hit_rate": "hits",
     "stable": "stable",
 }

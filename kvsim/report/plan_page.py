@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from kvsim.report.charts import capacity
 from kvsim.report.html import Cell, Page
-from kvsim.report.text import percent
+from kvsim.text import percent
 from kvsim.units import format_bytes, format_rate, format_seconds
 
 Plain = Mapping[str, Any]
@@ -54,7 +54,7 @@ def size_words(data: Plain) -> list[str]:
     if data["knee_bytes"]:
         lines.append(
             f"The knee of the curve is at {format_bytes(data['knee_bytes'])} of CPU memory a rank; "
-            f"memory without limit would find {data['ceiling_rate']:.1%} of the prompt tokens."
+            f"memory without limit would find {percent(data['ceiling_rate'])} of the prompt tokens."
         )
     return lines
 
