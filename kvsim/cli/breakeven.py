@@ -53,12 +53,10 @@ def breakeven(
     stores = [load_profile("storage", name, profiles=profiles) for name in storage or []]
     if not stores and described.offload.remote is not None:
         stores = [described.offload.remote.profile]
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from kvsim.cli.progress import count_bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("tiers", total=1 + len(stores))
+    with count_bar("tiers") as report:
+        report(0, 1 + len(stores))
         data = make_breakeven_plan(
             described,
             stores,
@@ -67,7 +65,7 @@ def breakeven(
             gpus=gpu if gpu else list_profiles("gpus", profiles=profiles),
             models=model or [],
             simulated=SIMULATED_POINTS if simulate else 0,
-            on_tier=lambda: progress.advance(task),
+            on_tier=report,
         )
     if html is not None:
         from kvsim.report.plan_page import breakeven_page

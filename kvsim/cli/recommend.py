@@ -80,10 +80,9 @@ def recommend(
             deployment_files(described.replace(setup))  # what cannot be deployed is an error now
     price_list = load_prices(prices, profiles=profiles)
     given_prices = parse_prices(price)
-    from kvsim.cli.progress import progress_bar
+    from kvsim.cli.progress import count_bar
 
-    with progress_bar(transient=True) as progress:
-        task = progress.add_task("runs", total=None)
+    with count_bar("runs") as report:
         found = choose(
             described,
             setups=setups,
@@ -93,7 +92,7 @@ def recommend(
             jobs=jobs or os.cpu_count() or 1,
             prices=price_list,
             given_prices=given_prices,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=report,
         )
     written = [] if out is None else _write(found, out)
     if as_json:

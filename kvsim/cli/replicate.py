@@ -103,19 +103,18 @@ def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, 
 
 def _run_all(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Run every point on all cores, with a progress bar; a run that fails ends it all."""
-    from kvsim.cli.progress import progress_bar
+    from kvsim.cli.progress import count_bar
     from kvsim.sweep.execute import execute
     from kvsim.sweep.table import rows
 
     summaries = {}
-    different = len({point.key for point in points})
-    with progress_bar() as progress:
-        task = progress.add_task("runs", total=different)
+    with count_bar("runs", transient=False) as report:
+        report(0, len({point.key for point in points}))
         for outcome in execute(points, jobs=os.cpu_count() or 1):
             if outcome.summary is None:
                 raise SimulationError(f"a run failed: {outcome.error}")
             summaries[outcome.key] = outcome.summary
-            progress.advance(task)
+            report()
     return rows(points, summaries)
 
 

@@ -1,6 +1,6 @@
 """`kvsim search`: the largest load within a promise, or the cheapest design that carries a load."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,6 +120,7 @@ def search(
         return _load(described, promise, maximise, (low, high), seeds, out=out, as_json=as_json)
     if low is not None or high is not None:
         raise ConfigError("--low, --high: bound a load; name it with --maximise PATH")
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.search import cheapest_design, default_space, gpus_avoided_by
     from kvsim.plan.search_space import DEFAULT_TRIALS, read_space
     from kvsim.spec.cost import load_prices, parse_prices
@@ -127,7 +128,7 @@ def search(
     listed = load_prices(prices, profiles=profiles)
     own = {**(spec.space if spec else {}), **_axes(space)}
     trials_file = _trials_file(out, resume=resume)
-    with _progress("designs", trials_file) as on_progress:
+    with _trials_kept(trials_file), count_bar("designs") as report:
         answer = cheapest_design(
             described,
             read_space(own) if own else default_space(described, listed),
@@ -139,7 +140,7 @@ def search(
             seed=seed if seed is not None else (spec.seed if spec else 0),
             seeds=seeds,
             given=parse_prices(price),
-            on_progress=on_progress,
+            on_progress=report,
             resume_from=trials_file,
             profiles=profiles,
         )
@@ -233,12 +234,13 @@ def _load(
     out: Path | None,
     as_json: bool,
 ) -> int:
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.search import largest_load
     from kvsim.plan.search_words import load_words
 
     if out is not None:
         writable_folder(out)
-    with _progress("runs") as on_progress:
+    with count_bar("runs") as report:
         answer = largest_load(
             scenario,
             path=path,
@@ -246,7 +248,7 @@ def _load(
             low=bounds[0],
             high=bounds[1],
             seeds=seeds,
-            on_progress=on_progress,
+            on_progress=report,
         )
     words = load_words(answer, slo)
     data = {"name": scenario.name, "verdict": words, **answer.to_dict()}
@@ -272,35 +274,16 @@ def _save(out: Path, table: "pd.DataFrame", data: dict[str, Any], name: str) -> 
 
 
 @contextmanager
-def _progress(what: str, kept: Path | None = None) -> Iterator[Callable[..., None]]:
-    """Show what is done; nothing before the first is, so that an error stays one line."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description} {task.completed:.0f}"), BarColumn())
-    progress = Progress(
-        *columns,
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = progress.add_task(what, total=None)
-
-    def on_progress(done: int, total: int | None = None) -> None:
-        if not progress.live.is_started:
-            progress.start()
-        progress.update(task, completed=done, total=total)
-
+def _trials_kept(trials_file: Path | None) -> Iterator[None]:
+    """Tell whoever interrupts a search how to go on with it."""
     try:
-        yield on_progress
+        yield
     except KeyboardInterrupt:
-        if kept is not None:
-            typer.echo(f"kvsim: finished trials are in {kept}; go on with --resume", err=True)
+        if trials_file is not None:
+            typer.echo(
+                f"kvsim: finished trials are in {trials_file}; go on with --resume", err=True
+            )
         raise
-    finally:
-        if progress.live.is_started:
-            progress.stop()
 
 
 def _print_designs(answer: "SearchAnswer", words: list[str], notes: list[str]) -> None:

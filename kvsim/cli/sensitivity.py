@@ -42,18 +42,17 @@ def sensitivity(
     described = read_scenario(scenario, changes, profiles=profiles)
     steps = _steps(change)
     check_html(out, option="--out")
-    from kvsim.cli.progress import progress_bar
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.sensitivity import sensitivities
     from kvsim.report.sensitivity_page import sensitivity_page
 
-    with progress_bar(transient=True) as progress:
-        task = progress.add_task("runs", total=None)
+    with count_bar("runs") as report:
         rows = sensitivities(
             described,
             metric=metric,
             changes=steps,
             jobs=jobs,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=report,
         )
     plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
     data = {"scenario": described.name, "metric": metric, "rows": plain}

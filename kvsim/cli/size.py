@@ -76,26 +76,16 @@ def size(
         given=parse_prices(price),
     )
     check_html(html)
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from kvsim.cli.progress import count_bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("simulating capacities", total=None)
-        count = 0
-
-        def on_run() -> None:
-            nonlocal count
-            count += 1
-            progress.update(task, description=f"simulating capacities: {count} runs")
-
+    with count_bar("runs") as report:
         plan = make_size_plan(
             described,
             chosen,
             target=target,
             tiers=wanted,
             seeds=list(range(seeds)) if seeds > 1 else None,
-            on_run=on_run,
+            on_run=report,
         )
     data = plan.to_dict()
     if html is not None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kvsim.cli.inputs import JsonOption, print_json, print_remarks
+from kvsim.cli.progress import part_bar
 from kvsim.cli.trace import (
     FileArgument,
     FormatOption,
     HashTokensOption,
     StrictOption,
-    progress_bar,
     read,
 )
 from kvsim.errors import ConfigError
@@ -71,7 +71,7 @@ def hits(
     if served is not None:
         cost = partial(served.chunk_flops, asked.chunk_tokens)
     found: list[Hits] = []
-    with progress_bar("counting hits") as report:
+    with part_bar("counting hits") as report:
         for name in policies:
             for size in sizes:
                 found.append(count_hits(asked, name, size, from_row=from_row, cost=cost))
