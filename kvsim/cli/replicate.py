@@ -12,7 +12,6 @@ import typer
 
 from kvsim.cli.inputs import print_json
 from kvsim.cli.slo import SLO_FAILED
-from kvsim.errors import SimulationError
 from kvsim.text import value_text
 
 if TYPE_CHECKING:
@@ -104,16 +103,14 @@ def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, 
 def _run_all(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Run every point on all cores, with a progress bar; a run that fails ends it all."""
     from kvsim.cli.progress import count_bar
-    from kvsim.sweep.execute import execute
+    from kvsim.sweep.execute import execute_or_raise
     from kvsim.sweep.table import rows
 
     summaries = {}
     with count_bar("runs", transient=False) as report:
         report(0, len({point.key for point in points}))
-        for outcome in execute(points, jobs=os.cpu_count() or 1):
-            if outcome.summary is None:
-                raise SimulationError(f"a run failed: {outcome.error}")
-            summaries[outcome.key] = outcome.summary
+        for key, summary in execute_or_raise(points, jobs=os.cpu_count() or 1):
+            summaries[key] = summary
             report()
     return rows(points, summaries)
 
