@@ -28,7 +28,10 @@ def calibrate(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Fit the model to recorded runs; write the coefficients, and a report beside them."""
+    """Fit the model to recorded runs; write the coefficients, and a report beside them.
+
+    Example: kvsim calibrate experiments/validation/runs/*/ --out results/my-bench.yaml
+    """
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out {out}: name a YAML file, e.g. profiles/calibrated/my-bench.yaml")
     basis = _basis(run_dirs, scenario or [])
