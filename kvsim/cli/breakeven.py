@@ -5,8 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
-from kvsim.cli.size import HtmlOption, check_html
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.errors import ConfigError
 
 

@@ -5,8 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
-from kvsim.cli.size import check_html
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.errors import ConfigError
 from kvsim.text import value_text
 
@@ -29,19 +36,17 @@ def sensitivity(
     ] = None,
     changes: SetOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the runs.")] = 2,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write a page with the chart.")
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
 ) -> int:
     """Move one input at a time down and up, and show how far the metric follows.
 
-    Example: kvsim sensitivity scenario.yaml --metric ttft_s_p99 --out tornado.html
+    Example: kvsim sensitivity scenario.yaml --metric ttft_s_p99 --html tornado.html
     """
     described = read_scenario(scenario, changes, profiles=profiles)
     steps = _steps(change)
-    check_html(out, option="--out")
+    check_html(html)
     from kvsim.cli.progress import count_bar
     from kvsim.plan.sensitivity import sensitivities
     from kvsim.report.sensitivity_page import sensitivity_page
@@ -56,14 +61,14 @@ def sensitivity(
         )
     plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
     data = {"scenario": described.name, "metric": metric, "rows": plain}
-    if out is not None:
-        sensitivity_page(data).write(out)
+    if html is not None:
+        sensitivity_page(data).write(html)
     if as_json:
         print_json(data)
         return 0
     _print(rows, metric)
-    if out is not None:
-        typer.echo(f"page: {out}")
+    if html is not None:
+        typer.echo(f"page: {html}")
     return 0
 
 

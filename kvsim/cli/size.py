@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.cli.slo import SLO_FAILED, SloOption, read_slo
 from kvsim.errors import ConfigError
 from kvsim.text import duration, number, percent, value_text
@@ -25,9 +33,6 @@ PricesOption = Annotated[
 PriceOption = Annotated[
     list[str] | None,
     typer.Option("--price", metavar="NAME=USD", help="One price, e.g. gpu_usd_per_hour=2.5."),
-]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the charts here.")
 ]
 
 
@@ -99,16 +104,6 @@ def size(
         if html is not None:
             typer.echo(f"page: {html}")
     return 0 if plan.reached else SLO_FAILED
-
-
-def check_html(path: Path | None, *, option: str = "--html") -> None:
-    """Prove that the page can be written, before any work is done."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder; name a file, e.g. {path / 'page.html'}")
-    if not path.resolve().parent.is_dir():
-        raise ConfigError(f"{option} {path}: its folder does not exist; make it or name another")
 
 
 def _tiers(scenario: "Scenario", given: list[str] | None) -> "list[TierName] | None":

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, SetOption, print_json, print_remarks
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    SetOption,
+    check_html,
+    print_json,
+    print_remarks,
+)
 from kvsim.cli.progress import part_bar
 from kvsim.errors import ConfigError
 
@@ -58,17 +65,13 @@ def info(
     model: Annotated[
         str | None, typer.Option("--model", help="Show sizes as bytes of this model's KV cache.")
     ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page: reuse, working set, ages."),
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Describe a trace: counts, lengths, gaps, reuse, working set, ideal hit rate.
 
     Example: kvsim trace info conversation.jsonl --model qwen3-8b --html trace.html
     """
-    from kvsim.cli.size import check_html
     from kvsim.cli.trace_tables import print_info
     from kvsim.spec.load import load_profile
     from kvsim.spec.model import ModelSpec
@@ -122,7 +125,10 @@ def convert(
     part: PartOption = None,
     chars_per_token: CharsOption = 4.0,
 ) -> int:
-    """Write a trace as Mooncake JSONL or CSV, whole or in part."""
+    """Write a trace as Mooncake JSONL or CSV, whole or in part.
+
+    Example: kvsim trace convert agents.parquet --out agents.jsonl --window 0 3600
+    """
     from kvsim.workload.traces.trace import cap_prompts, time_window
     from kvsim.workload.traces.write import with_grain, write_trace
 
@@ -166,6 +172,8 @@ def synth(
     """Make up a trace, from fitted defaults, from another trace, or from numbers of your own.
 
     `--set` changes one number, e.g. turns.median=20 or arrivals.cv=4.
+
+    Example: kvsim trace synth agentic --rate 0.2 --duration 1h --out agents.jsonl
     """
     from kvsim.cli.trace_tables import print_spec
     from kvsim.workload.synthetic import generate

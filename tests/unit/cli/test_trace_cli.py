@@ -146,7 +146,7 @@ def test_info_writes_a_page(name: str, tmp_path: Path) -> None:
 
 def test_hits_by_size_and_policy(tmp_path: Path) -> None:
     page = tmp_path / "hits.html"
-    shown = hits(DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--chart", page)
+    shown = hits(DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--html", page)
     assert "lru" in shown
     assert "optimal" in shown
     assert "GiB" in shown
