@@ -339,13 +339,8 @@ def _print_loads(answer: "LoadAnswer", words: list[str]) -> None:
     for line in words:
         console.print(line, highlight=False)
     table = plain_table("loads tried")
-    for heading in (
-        answer.path.rpartition(".")[2],
-        "passes",
-        "TTFT p95",
-        "requests/s",
-        "good/s",
-    ):
+    load = answer.path.rpartition(".")[2]
+    for heading in (load, "passes", "TTFT p95", "requests/s", "good/s"):
         table.add_column(heading, justify="right")
     table.add_column("why not")
     for row in answer.tried.to_dict("records"):

@@ -104,10 +104,7 @@ def _print(rows: "pd.DataFrame", metric: str) -> None:
         cells = [
             text
             for end in ("low", "high")
-            for text in (
-                str(row[f"{end}_value"]),
-                value_text(row[end]),
-            )
+            for text in (str(row[f"{end}_value"]), value_text(row[end]))
         ]
         table.add_row(str(row["what"]), *cells, remark(row))
     console.print(table)

@@ -28,7 +28,7 @@ def explain(
     lines = [f"{tier}: loading wins {found.words}."]
     shortest, longest = lengths[0], lengths[-1]
     if found.from_tokens is None or found.from_tokens > shortest:
-        lines.append(_too_short(model, store, found, shortest, question))
+        lines.append(_too_short(model, store, shortest, question))
     if found.to_tokens is not None:
         lines.append(_too_long(model, store, found, question))
     if found.from_tokens is None:
@@ -39,9 +39,7 @@ def explain(
     return lines
 
 
-def _too_short(
-    model: FirstToken, store: Store | None, found: Window, at: int, question: int
-) -> str:
+def _too_short(model: FirstToken, store: Store | None, at: int, question: int) -> str:
     load, compute = model.load(at, question, store), model.recompute(at + question)
     why = _largest(_extra(load, compute))
     return (
