@@ -71,7 +71,7 @@ def slo_table(report: "SloReport") -> "Table":
 
     state = "[green]kept[/]" if report.passed else "[red]broken[/]"
     table = plain_table(
-        f"SLO {state}: {percent(report.attainment)} of the requests are good, "
+        f"SLO {state}: {percent(report.attainment)} of requests good, "
         f"{requests_per_s(report.goodput_per_s)}"
     )
     for column in ("limit", "promised", "is"):
