@@ -107,9 +107,11 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_count(number: float) -> str:
-    """Write a count with thousands separators (exact below a million, else 8.19M, 3.2B)."""
+    """Write a count with thousands separators (below a million, else 8.19M, 3.2B)."""
+    if abs(number) < 1000:
+        return f"{number:.4g}"
     if abs(number) < 1e6:
-        return f"{number:,.0f}" if float(number).is_integer() else f"{number:,.4g}"
+        return f"{number:,.0f}"
     for name, scale in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
         if abs(number) >= scale:
             return f"{number / scale:.3g}{name}"

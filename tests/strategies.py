@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from hypothesis import strategies as st
@@ -11,6 +12,17 @@ from kvsim.spec.offload import EvictionName
 from kvsim.spec.routing import RouterName
 
 GIB = 1 << 30
+
+
+@st.composite
+def cpu_tiers(draw: st.DrawFn, capacities: Sequence[int]) -> dict[str, Any]:
+    """Draw a CPU tier of one of these sizes."""
+    return {
+        "capacity": draw(st.sampled_from(capacities)),
+        "eviction": draw(st.sampled_from(get_args(EvictionName))),
+        "ttl": 5,
+        "admission": draw(st.sampled_from(["all", "all", "second_hit"])),
+    }
 
 
 @st.composite
@@ -91,12 +103,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         content["offload"] |= {
             "save_decode_cache": draw(st.booleans()),
             "min_retrieve_tokens": draw(st.sampled_from([0, 600])),
-            "cpu": {
-                "capacity": draw(st.sampled_from([0, 12 * 36 << 20, 2 * GIB, 50 * GIB])),
-                "eviction": draw(st.sampled_from(get_args(EvictionName))),
-                "ttl": 5,
-                "admission": draw(st.sampled_from(["all", "all", "second_hit"])),
-            },
+            "cpu": draw(cpu_tiers([0, 12 * 36 << 20, 2 * GIB, 50 * GIB])),
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}
@@ -193,12 +200,7 @@ def replayed_scenarios(
         content["offload"] = {
             "connector": "lmcache_inproc",
             "save_decode_cache": draw(st.booleans()),
-            "cpu": {
-                "capacity": draw(st.sampled_from([20 * 36 << 20, 2 * GIB])),
-                "eviction": draw(st.sampled_from(get_args(EvictionName))),
-                "ttl": 5,
-                "admission": draw(st.sampled_from(["all", "all", "second_hit"])),
-            },
+            "cpu": draw(cpu_tiers([20 * 36 << 20, 2 * GIB])),
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}

@@ -23,6 +23,7 @@ LAYERS = (
     {"storage", "compute", "cache"},
     {"des"},
     {"spec"},
+    {"text"},
     {"units"},
     {"errors"},
 )

@@ -18,9 +18,9 @@ from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, unpack_runs
 from kvsim.app.views import chart
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
-from kvsim.report.comparison import error_text, value_text
-from kvsim.report.text import coefficient_text, percent
+from kvsim.report.comparison import error_text
 from kvsim.spec.scenario import Scenario
+from kvsim.text import coefficient_text, percent, value_text
 
 FOLDERS = "KVSIM_APP_FOLDERS"
 """Environment variable with a folder on the server whose run folders visitors may choose."""

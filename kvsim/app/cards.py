@@ -15,7 +15,6 @@ from kvsim.app.results import prices_of
 from kvsim.app.uploads import TRACE_TYPES, save_trace
 from kvsim.errors import ConfigError, KvsimError
 from kvsim.metrics.cost import cpu_tier_bytes
-from kvsim.report.text import number
 from kvsim.spec.cost import Prices, StoragePrice, list_prices
 from kvsim.spec.hf_config import model_from_config
 from kvsim.spec.load import list_profiles, load_profile
@@ -23,6 +22,7 @@ from kvsim.spec.offload import OffloadSpec, RemoteSpec
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.trace_workload import TraceSpec
+from kvsim.text import number
 from kvsim.units import format_bytes
 
 GIB = 2**30

@@ -30,9 +30,9 @@ from kvsim.report.plan_page import (
     size_words,
 )
 from kvsim.report.sensitivity_page import sensitivity_words
-from kvsim.report.text import number, percent
 from kvsim.spec.load import list_profiles
 from kvsim.spec.scenario import Scenario
+from kvsim.text import number, percent
 from kvsim.units import format_bytes
 
 

@@ -22,9 +22,9 @@ from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.metrics.result import RunResult
 from kvsim.report.run_words import tell_run
-from kvsim.report.text import number, signed
 from kvsim.report.verdict import HEADLINE, Verdict
 from kvsim.spec.scenario import Scenario
+from kvsim.text import number, signed
 
 _TRUST = {
     "calibrated": ("green", "verified", "Calibrated: inside what was measured"),

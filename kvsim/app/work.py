@@ -10,7 +10,7 @@ import streamlit as st
 
 from kvsim.app import state
 from kvsim.app.background import Job
-from kvsim.report.text import number
+from kvsim.text import number
 
 PEEK_S = 0.5
 """How often the page looks at a job."""

@@ -5,15 +5,12 @@ where prompt tokens came from is in LMCache's lines (without LMCache, in the eng
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from kvsim.calibration.observation import Observation, observe_run
+from kvsim.calibration.observation import Observation
 from kvsim.calibration.readers.measured_request import MeasuredRequest
-from kvsim.calibration.readers.run_folder import MeasuredRun, load_run
+from kvsim.calibration.readers.run_folder import MeasuredRun
 from kvsim.errors import CalibrationError
 from kvsim.metrics.stats import mean_or_none, quantiles_or_none
-from kvsim.simulate import simulate
-from kvsim.spec import Scenario
 
 Metrics = dict[str, dict[str, float | None]]
 
@@ -30,21 +27,14 @@ _OF_NO_RUN = ("events", "stable", "died")
 """Figures that are no measurement, or no number."""
 
 
-def compare_run(run_dir: Path | str, scenario: Scenario) -> Metrics:
-    """Simulate a measured run's scenario; return measured, simulated and error of each metric.
+def compare_metrics(
+    measured: Mapping[str, float | None], simulated: Mapping[str, float | None]
+) -> Metrics:
+    """Pair two sets of metrics and give the error where both have a value.
 
     Errors are relative to the measured value, but for shares of prompt tokens, and where the
     measured value is 0, the plain difference.
     """
-    run = load_run(run_dir)
-    measured = full_metrics(run, observe_run(run))
-    return compare_metrics(measured, simulated_metrics(simulate(scenario).summary_dict()))
-
-
-def compare_metrics(
-    measured: Mapping[str, float | None], simulated: Mapping[str, float | None]
-) -> Metrics:
-    """Pair two sets of metrics and give the error where both have a value."""
     table: Metrics = {}
     for name, real in measured.items():
         model = simulated.get(name)

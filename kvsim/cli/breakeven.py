@@ -5,8 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
-from kvsim.cli.size import HtmlOption, check_html
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.errors import ConfigError
 
 
@@ -53,12 +60,10 @@ def breakeven(
     stores = [load_profile("storage", name, profiles=profiles) for name in storage or []]
     if not stores and described.offload.remote is not None:
         stores = [described.offload.remote.profile]
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from kvsim.cli.progress import count_bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("tiers", total=1 + len(stores))
+    with count_bar("tiers") as report:
+        report(0, 1 + len(stores))
         data = make_breakeven_plan(
             described,
             stores,
@@ -67,7 +72,7 @@ def breakeven(
             gpus=gpu if gpu else list_profiles("gpus", profiles=profiles),
             models=model or [],
             simulated=SIMULATED_POINTS if simulate else 0,
-            on_tier=lambda: progress.advance(task),
+            on_tier=report,
         )
     if html is not None:
         from kvsim.report.plan_page import breakeven_page
@@ -96,7 +101,7 @@ def _print(data: dict[str, Any]) -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import milliseconds
+    from kvsim.text import duration, percent
     from kvsim.units import format_rate
 
     console = Console()
@@ -112,11 +117,11 @@ def _print(data: dict[str, Any]) -> None:
             share, rate = point["break_even_hit_rate"], point["rate_needed_bytes_per_s"]
             table.add_row(
                 f"{point['context']:,}",
-                milliseconds(point["load_s"]),
-                milliseconds(point["simulated_load_s"]),
-                milliseconds(point["recompute_s"]),
+                duration(point["load_s"]),
+                duration(point["simulated_load_s"]),
+                duration(point["recompute_s"]),
                 "-" if rate is None else format_rate(rate),
-                "never" if share is None else f"{share:.0%}",
+                "never" if share is None else percent(share),
             )
         console.print(table)
     table = plain_table("what would move the break-even")

@@ -28,7 +28,10 @@ def calibrate(
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Fit the model to recorded runs; write the coefficients, and a report beside them."""
+    """Fit the model to recorded runs; write the coefficients, and a report beside them.
+
+    Example: kvsim calibrate experiments/validation/runs/*/ --out results/my-bench.yaml
+    """
     if out.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"--out {out}: name a YAML file, e.g. profiles/calibrated/my-bench.yaml")
     basis = _basis(run_dirs, scenario or [])
@@ -88,7 +91,7 @@ def _print(found: "Calibration") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import coefficient_text
+    from kvsim.text import coefficient_text, percent
 
     table = plain_table(f"{found.spec.name}: coefficients")
     table.box, table.pad_edge, table.padding = SIMPLE_HEAD, False, (0, 0, 0, 1)
@@ -106,7 +109,7 @@ def _print(found: "Calibration") -> None:
                 f" {own}" if one.identified else f" [dim]{own} *[/]",
                 coefficient_text(one.value, one.unit),
                 "held" if error is None else coefficient_text(error, one.unit),
-                "-" if one.residual is None else f"{one.residual:.1%}",
+                percent(one.residual),
                 f"{one.count:,}",
             )
     console = Console()

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kvsim.cli.inputs import (
+    HtmlOption,
     JsonOption,
     ScenarioOption,
     SetOption,
+    check_html,
     print_json,
     recorded_run,
 )
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     from kvsim.calibration.comparison import Comparison
@@ -21,12 +24,7 @@ def compare(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a recorded run.")],
     scenario: ScenarioOption = None,
     changes: SetOption = None,
-    html: Annotated[
-        Path | None,
-        typer.Option(
-            "--html", metavar="FILE", help="Write a page with a chart of each comparison."
-        ),
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Simulate a recorded run and print measured and simulated metrics side by side.
@@ -34,6 +32,7 @@ def compare(
     Example: kvsim compare experiments/validation/runs/cpu60GB_s3_cold__qa10k --html compare.html
     """
     described = recorded_run(run_dir, scenario, changes)
+    check_html(html)
 
     from kvsim.calibration.comparison import compare_in_full
 
@@ -42,11 +41,12 @@ def compare(
         from kvsim.report.comparison import write_comparison
 
         write_comparison(comparison, html)
-        typer.echo(f"page written to {html}", err=True)
     if as_json:
         print_json(comparison.to_dict())
     else:
         _print_tables(comparison)
+        if html is not None:
+            typer.echo(f"page: {html}")
     return 0
 
 
@@ -54,7 +54,7 @@ def _print_tables(comparison: "Comparison") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.comparison import error_text, value_text
+    from kvsim.report.comparison import error_text
 
     console = Console()
     table = plain_table(f"{comparison.name}: measured and simulated")

@@ -23,7 +23,9 @@ ProfilesOption = Annotated[
     Path | None,
     typer.Option("--profiles", metavar="DIR", help="A folder of profiles that goes first."),
 ]
-
+HtmlOption = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the charts, too.")
+]
 ScenarioOption = Annotated[
     Path | None,
     typer.Option("--scenario", metavar="FILE", help="Scenario of the recorded run (else by name)."),
@@ -80,6 +82,16 @@ def _check_writable(folder: Path, *, named: Path) -> None:
         raise ConfigError(
             f"--out {named}: cannot write there ({reason}); name a folder you may write to"
         ) from error
+
+
+def check_html(path: Path | None, *, option: str = "--html") -> None:
+    """Prove that the page can be written, before any work is done."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise ConfigError(f"{option} {path}: is a folder; name a file, e.g. {path / 'page.html'}")
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"{option} {path}: its folder does not exist; make it or name another")
 
 
 def existing_folder(folder: Path, what: str) -> Path:

@@ -80,10 +80,9 @@ def recommend(
             deployment_files(described.replace(setup))  # what cannot be deployed is an error now
     price_list = load_prices(prices, profiles=profiles)
     given_prices = parse_prices(price)
-    from kvsim.cli.progress import progress_bar
+    from kvsim.cli.progress import count_bar
 
-    with progress_bar(transient=True) as progress:
-        task = progress.add_task("runs", total=None)
+    with count_bar("runs") as report:
         found = choose(
             described,
             setups=setups,
@@ -93,7 +92,7 @@ def recommend(
             jobs=jobs or os.cpu_count() or 1,
             prices=price_list,
             given_prices=given_prices,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=report,
         )
     written = [] if out is None else _write(found, out)
     if as_json:
@@ -122,7 +121,7 @@ def _print(found: "Recommendation") -> None:
     from rich.console import Console
 
     from kvsim.cli.tables import plain_table
-    from kvsim.report.text import milliseconds, number
+    from kvsim.text import duration, number, value_text
 
     console = Console()
     for line in found.words:
@@ -130,16 +129,16 @@ def _print(found: "Recommendation") -> None:
         console.print()
     table = plain_table("means of all seeds")
     table.add_column("set-up", overflow="fold")
-    for heading in ("TTFT", "p95", "req/s", "decode", "USD/h"):
+    for heading in ("TTFT", "p95", "requests/s", "decode", "USD/h"):
         table.add_column(heading, justify="right")
     table.add_column("", no_wrap=True)
     rows: list[dict[str, Any]] = found.table.to_dict("records")  # type: ignore[assignment]
     for row in rows:
         table.add_row(
             row["setup"],
-            milliseconds(row["ttft_s_mean"]),
-            milliseconds(row["ttft_s_p95"]),
-            number(row["finished_per_s"], 2),
+            duration(row["ttft_s_mean"]),
+            duration(row["ttft_s_p95"]),
+            value_text(row["finished_per_s"]),
             number(row["decode_tokens_per_s_mean"]),
             number(row["usd_per_hour"], 2),
             row["verdict"].partition(":")[0],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from math import isfinite, isnan
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import typer
 
 from kvsim.cli.inputs import print_json
 from kvsim.cli.slo import SLO_FAILED
-from kvsim.errors import SimulationError
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,19 +102,16 @@ def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, 
 
 def _run_all(points: Sequence[Point]) -> list[dict[str, Any]]:
     """Run every point on all cores, with a progress bar; a run that fails ends it all."""
-    from kvsim.cli.progress import progress_bar
-    from kvsim.sweep.execute import execute
+    from kvsim.cli.progress import count_bar
+    from kvsim.sweep.execute import execute_or_raise
     from kvsim.sweep.table import rows
 
     summaries = {}
-    different = len({point.key for point in points})
-    with progress_bar() as progress:
-        task = progress.add_task("runs", total=different)
-        for outcome in execute(points, jobs=os.cpu_count() or 1):
-            if outcome.summary is None:
-                raise SimulationError(f"a run failed: {outcome.error}")
-            summaries[outcome.key] = outcome.summary
-            progress.advance(task)
+    with count_bar("runs", transient=False) as report:
+        report(0, len({point.key for point in points}))
+        for key, summary in execute_or_raise(points, jobs=os.cpu_count() or 1):
+            summaries[key] = summary
+            report()
     return rows(points, summaries)
 
 
@@ -130,17 +127,11 @@ def _interval_table(frame: pd.DataFrame, name: str, draws: int) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for row in moving.to_dict("records"):
         numbers = (row[key] for key in ("fitted", "mean", "low", "high"))
-        table.add_row(row["metric"], *(_number(number) for number in numbers))
+        table.add_row(row["metric"], *(value_text(number) for number in numbers))
     still = len(frame) - len(moving)
     if still:
         table.caption = f"{still} further figures are the same in all draws (--json has them)"
     return table
-
-
-def _number(value: float) -> str:
-    if isnan(value):
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:,.4g}"
 
 
 def _say_kept(records: Sequence[Mapping[str, Any]], what: str) -> None:

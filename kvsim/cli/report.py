@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.size import check_html
+from kvsim.cli.inputs import check_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def report(
     ] = None,
     png: Annotated[
         Path | None,
-        typer.Option("--png", metavar="FOLDER", help="Write each chart as a PNG file, too."),
+        typer.Option("--png", metavar="DIR", help="Write each chart as a PNG file, too."),
     ] = None,
 ) -> int:
     """Write any result as one HTML page that works offline: verdict, charts, tables, sources.
@@ -122,7 +122,7 @@ def _print_figures(frame: "pd.DataFrame") -> None:
 
     from kvsim.cli.tables import plain_table
     from kvsim.report.storagegrid import compare_figures
-    from kvsim.report.text import signed
+    from kvsim.text import signed
 
     several = frame["seed"].nunique() > 1
     table = plain_table("largest gains over the sweep, %")

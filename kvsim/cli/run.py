@@ -18,6 +18,7 @@ from kvsim.cli.inputs import (
 )
 from kvsim.cli.slo import SloOption, gate, judge, read_slo, slo_table
 from kvsim.errors import ConfigError
+from kvsim.text import percent
 
 if TYPE_CHECKING:
     from kvsim.metrics.result import RunResult
@@ -138,7 +139,7 @@ def _without_time(scenario: "Scenario", *, as_json: bool, promised: bool) -> int
         "computed_tokens": "computed",
     }
     for key, text in words.items():
-        table.add_row(text, f"{found[key]:,}", f"{found[key] / found['prompt_tokens']:.1%}")
+        table.add_row(text, f"{found[key]:,}", percent(found[key] / found["prompt_tokens"]))
     Console().print(table)
     return 0
 

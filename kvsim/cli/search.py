@@ -1,6 +1,6 @@
 """`kvsim search`: the largest load within a promise, or the cheapest design that carries a load."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from kvsim.cli.inputs import (
 from kvsim.cli.size import PriceOption, PricesOption
 from kvsim.cli.slo import SLO_FAILED, SloOption, read_slo
 from kvsim.errors import ConfigError
+from kvsim.text import duration, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +120,7 @@ def search(
         return _load(described, promise, maximise, (low, high), seeds, out=out, as_json=as_json)
     if low is not None or high is not None:
         raise ConfigError("--low, --high: bound a load; name it with --maximise PATH")
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.search import cheapest_design, default_space, gpus_avoided_by
     from kvsim.plan.search_space import DEFAULT_TRIALS, read_space
     from kvsim.spec.cost import load_prices, parse_prices
@@ -126,7 +128,7 @@ def search(
     listed = load_prices(prices, profiles=profiles)
     own = {**(spec.space if spec else {}), **_axes(space)}
     trials_file = _trials_file(out, resume=resume)
-    with _progress("designs", trials_file) as on_progress:
+    with _trials_kept(trials_file), count_bar("designs") as report:
         answer = cheapest_design(
             described,
             read_space(own) if own else default_space(described, listed),
@@ -138,7 +140,7 @@ def search(
             seed=seed if seed is not None else (spec.seed if spec else 0),
             seeds=seeds,
             given=parse_prices(price),
-            on_progress=on_progress,
+            on_progress=report,
             resume_from=trials_file,
             profiles=profiles,
         )
@@ -232,12 +234,13 @@ def _load(
     out: Path | None,
     as_json: bool,
 ) -> int:
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.search import largest_load
     from kvsim.plan.search_words import load_words
 
     if out is not None:
         writable_folder(out)
-    with _progress("runs") as on_progress:
+    with count_bar("runs") as report:
         answer = largest_load(
             scenario,
             path=path,
@@ -245,7 +248,7 @@ def _load(
             low=bounds[0],
             high=bounds[1],
             seeds=seeds,
-            on_progress=on_progress,
+            on_progress=report,
         )
     words = load_words(answer, slo)
     data = {"name": scenario.name, "verdict": words, **answer.to_dict()}
@@ -271,35 +274,16 @@ def _save(out: Path, table: "pd.DataFrame", data: dict[str, Any], name: str) -> 
 
 
 @contextmanager
-def _progress(what: str, kept: Path | None = None) -> Iterator[Callable[..., None]]:
-    """Show what is done; nothing before the first is, so that an error stays one line."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description} {task.completed:.0f}"), BarColumn())
-    progress = Progress(
-        *columns,
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    task = progress.add_task(what, total=None)
-
-    def on_progress(done: int, total: int | None = None) -> None:
-        if not progress.live.is_started:
-            progress.start()
-        progress.update(task, completed=done, total=total)
-
+def _trials_kept(trials_file: Path | None) -> Iterator[None]:
+    """Tell whoever interrupts a search how to go on with it."""
     try:
-        yield on_progress
+        yield
     except KeyboardInterrupt:
-        if kept is not None:
-            typer.echo(f"kvsim: finished trials are in {kept}; go on with --resume", err=True)
+        if trials_file is not None:
+            typer.echo(
+                f"kvsim: finished trials are in {trials_file}; go on with --resume", err=True
+            )
         raise
-    finally:
-        if progress.live.is_started:
-            progress.stop()
 
 
 def _print_designs(answer: "SearchAnswer", words: list[str], notes: list[str]) -> None:
@@ -331,7 +315,7 @@ def _print_designs(answer: "SearchAnswer", words: list[str], notes: list[str]) -
             shown.add_column("front")
         for row in good.head(MAX_SHOWN).to_dict("records"):
             cells = [axis_value(path, row[path]) for path in answer.space]
-            cells += [f"{row[name]:,.4g}" for name in figures]
+            cells += [value_text(row[name]) for name in figures]
             shown.add_row(*cells, *((["yes" if row["pareto"] else ""]) if several else []))
         console.print(shown)
     out = sorted(
@@ -355,13 +339,15 @@ def _print_loads(answer: "LoadAnswer", words: list[str]) -> None:
     for line in words:
         console.print(line, highlight=False)
     table = plain_table("loads tried")
-    for heading in (answer.path.rpartition(".")[2], "passes", "TTFT p95 s", "req/s", "good/s"):
+    load = answer.path.rpartition(".")[2]
+    for heading in (load, "passes", "TTFT p95", "requests/s", "good/s"):
         table.add_column(heading, justify="right")
     table.add_column("why not")
     for row in answer.tried.to_dict("records"):
         cells = [
-            "-" if row[name] != row[name] else f"{row[name]:,.4g}"
-            for name in ("ttft_s_p95", "finished_per_s", "goodput_per_s")
+            duration(row["ttft_s_p95"]),
+            value_text(row["finished_per_s"]),
+            value_text(row["goodput_per_s"]),
         ]
         passes = "[green]yes[/]" if row["passes"] else "[red]no[/]"
         table.add_row(f"{row['load']:g}", passes, *cells, row["reason"])

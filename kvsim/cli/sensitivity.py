@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
-from kvsim.cli.size import check_html
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.errors import ConfigError
+from kvsim.text import value_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,42 +36,39 @@ def sensitivity(
     ] = None,
     changes: SetOption = None,
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Processes that share the runs.")] = 2,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write a page with the chart.")
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
     profiles: ProfilesOption = None,
 ) -> int:
     """Move one input at a time down and up, and show how far the metric follows.
 
-    Example: kvsim sensitivity scenario.yaml --metric ttft_s_p99 --out tornado.html
+    Example: kvsim sensitivity scenario.yaml --metric ttft_s_p99 --html tornado.html
     """
     described = read_scenario(scenario, changes, profiles=profiles)
     steps = _steps(change)
-    check_html(out, option="--out")
-    from kvsim.cli.progress import progress_bar
+    check_html(html)
+    from kvsim.cli.progress import count_bar
     from kvsim.plan.sensitivity import sensitivities
     from kvsim.report.sensitivity_page import sensitivity_page
 
-    with progress_bar(transient=True) as progress:
-        task = progress.add_task("runs", total=None)
+    with count_bar("runs") as report:
         rows = sensitivities(
             described,
             metric=metric,
             changes=steps,
             jobs=jobs,
-            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+            on_progress=report,
         )
     plain = rows.astype(object).where(rows.notna(), None).to_dict("records")
     data = {"scenario": described.name, "metric": metric, "rows": plain}
-    if out is not None:
-        sensitivity_page(data).write(out)
+    if html is not None:
+        sensitivity_page(data).write(html)
     if as_json:
         print_json(data)
         return 0
     _print(rows, metric)
-    if out is not None:
-        typer.echo(f"page: {out}")
+    if html is not None:
+        typer.echo(f"page: {html}")
     return 0
 
 
@@ -91,7 +96,7 @@ def _print(rows: "pd.DataFrame", metric: str) -> None:
 
     console = Console()
     console.print(sensitivity_words(rows, metric))
-    table = plain_table(f"{metric}: {rows['base'].iloc[0]:.4g} as described")
+    table = plain_table(f"{metric}: {value_text(rows['base'].iloc[0])} as described")
     for heading in ("input", "down", "result", "up", "result"):
         table.add_column(heading, justify="left" if heading == "input" else "right")
     table.add_column("remark", overflow="fold")
@@ -99,10 +104,7 @@ def _print(rows: "pd.DataFrame", metric: str) -> None:
         cells = [
             text
             for end in ("low", "high")
-            for text in (
-                str(row[f"{end}_value"]),
-                f"{row[end]:.4g}" if row[end] == row[end] else "-",
-            )
+            for text in (str(row[f"{end}_value"]), value_text(row[end]))
         ]
         table.add_row(str(row["what"]), *cells, remark(row))
     console.print(table)

@@ -5,9 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, print_json, read_scenario
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    ProfilesOption,
+    SetOption,
+    check_html,
+    print_json,
+    read_scenario,
+)
 from kvsim.cli.slo import SLO_FAILED, SloOption, read_slo
 from kvsim.errors import ConfigError
+from kvsim.text import duration, number, percent, value_text
 from kvsim.units import format_bytes, format_rate
 
 if TYPE_CHECKING:
@@ -24,9 +33,6 @@ PricesOption = Annotated[
 PriceOption = Annotated[
     list[str] | None,
     typer.Option("--price", metavar="NAME=USD", help="One price, e.g. gpu_usd_per_hour=2.5."),
-]
-HtmlOption = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write a page with the charts here.")
 ]
 
 
@@ -75,26 +81,16 @@ def size(
         given=parse_prices(price),
     )
     check_html(html)
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from kvsim.cli.progress import count_bar
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("simulating capacities", total=None)
-        count = 0
-
-        def on_run() -> None:
-            nonlocal count
-            count += 1
-            progress.update(task, description=f"simulating capacities: {count} runs")
-
+    with count_bar("runs") as report:
         plan = make_size_plan(
             described,
             chosen,
             target=target,
             tiers=wanted,
             seeds=list(range(seeds)) if seeds > 1 else None,
-            on_run=on_run,
+            on_run=report,
         )
     data = plan.to_dict()
     if html is not None:
@@ -108,16 +104,6 @@ def size(
         if html is not None:
             typer.echo(f"page: {html}")
     return 0 if plan.reached else SLO_FAILED
-
-
-def check_html(path: Path | None, *, option: str = "--html") -> None:
-    """Prove that the page can be written, before any work is done."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise ConfigError(f"{option} {path}: is a folder; name a file, e.g. {path / 'page.html'}")
-    if not path.resolve().parent.is_dir():
-        raise ConfigError(f"{option} {path}: its folder does not exist; make it or name another")
 
 
 def _tiers(scenario: "Scenario", given: list[str] | None) -> "list[TierName] | None":
@@ -147,16 +133,15 @@ def _print(plan: "SizePlan", data: dict[str, Any]) -> None:
         if not tier.points:
             continue
         table = plain_table(f"simulated capacities of {TIER_NAMES[tier.tier]}, per rank")
-        for heading in ("capacity", "hit rate", "local", "TTFT s", "req/s", "stable", "target"):
+        for heading in ("capacity", "hit rate", "local", "TTFT", "requests/s", "stable", "target"):
             table.add_column(heading, justify="right")
         for point in tier.points:
-            wait = "-" if point.ttft_s_mean is None else f"{point.ttft_s_mean:,.2f}"
             table.add_row(
                 format_bytes(point.capacity_bytes),
-                f"{point.hit_rate:.1%}",
-                f"{point.local_hit_rate:.1%}",
-                wait,
-                f"{point.finished_per_s:,.3f}",
+                percent(point.hit_rate),
+                percent(point.local_hit_rate),
+                duration(point.ttft_s_mean),
+                value_text(point.finished_per_s),
                 "yes" if point.stable else "no",
                 "yes" if point.meets else "no",
             )
@@ -171,23 +156,22 @@ def _print(plan: "SizePlan", data: dict[str, Any]) -> None:
                 TIER_NAMES[each["tier"]],
                 each["direction"],
                 *rates,
-                f"{each['mean_objects_per_s']:,.1f}",
+                number(each["mean_objects_per_s"]),
             )
         console.print(table)
     for each in data["writes"]:
-        twice = each["amplification"]
         console.print(
             f"The store is written {format_bytes(each['bytes_per_day'])} a day; write "
-            f"amplification {'-' if twice is None else f'{twice:.2f}'}."
+            f"amplification {number(each['amplification'], 2)}."
         )
     cost = data["cost"]
     table = plain_table(f"cost: {cost['usd_per_hour']:,.2f} USD an hour")
     table.add_column("component")
     table.add_column("USD", justify="right")
     for key, name in COST_NAMES.items():
-        table.add_row(f"{name}, an hour", f"{cost[key]:,.4f}")
+        table.add_row(f"{name}, an hour", number(cost[key], 4))
     for key, name in TOKEN_COSTS.items():
-        table.add_row(f"{name}, a million", "-" if cost[key] is None else f"{cost[key]:,.4f}")
+        table.add_row(f"{name}, a million", number(cost[key], 4))
     console.print(table)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kvsim.errors import ConfigError
+from kvsim.text import percent, requests_per_s
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,8 +71,8 @@ def slo_table(report: "SloReport") -> "Table":
 
     state = "[green]kept[/]" if report.passed else "[red]broken[/]"
     table = plain_table(
-        f"SLO {state}: {report.attainment:.1%} of the requests are good, "
-        f"{report.goodput_per_s:.3f} a second"
+        f"SLO {state}: {percent(report.attainment)} of requests good, "
+        f"{requests_per_s(report.goodput_per_s)}"
     )
     for column in ("limit", "promised", "is"):
         table.add_column(column, justify="left" if column == "limit" else "right")

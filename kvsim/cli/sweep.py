@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 MAX_ROWS_SHOWN = 24
 MAX_COLUMNS = 9
 SHOWN = {
-    "finished_per_s": "req/s",
+    "finished_per_s": "requests/s",
     "ttft_s_mean": "TTFT s",
-    "decode_tokens_per_s_mean": "decode tok/s",
+    "decode_tokens_per_s_mean": "decode tokens/s",
     "token_hit_rate": "hits",
     "stable": "stable",
 }
@@ -187,14 +187,14 @@ def _run_missing(
     points: "Sequence[Point]", summaries: dict[str, Any], *, store: "RunStore", run_all: "Executor"
 ) -> list[str]:
     """Run what is not there yet, adding to the summaries; return a line a failed run."""
-    from kvsim.cli.progress import progress_bar
+    from kvsim.cli.progress import count_bar
 
     titles = {point.key: point.title for point in points}
     left = [point for point in points if point.key not in summaries]
     failures: list[str] = []
-    with progress_bar() as progress:
-        task = progress.add_task("runs", total=len(titles), completed=len(summaries))
-        try:
+    try:
+        with count_bar("runs", transient=False) as report:
+            report(len(summaries), len(titles))
             for outcome in run_all(left):
                 if outcome.summary is None:
                     trace = store.write_failure(outcome.key, outcome.trace or "")
@@ -203,12 +203,11 @@ def _run_missing(
                     record = {"summary": outcome.summary, "wall_s": outcome.wall_s}
                     store.write(outcome.key, record)
                     summaries[outcome.key] = outcome.summary
-                progress.advance(task)
-        except KeyboardInterrupt:
-            progress.stop()
-            kept = f"{len(summaries)} of {len(titles)} runs are kept"
-            typer.echo(f"kvsim: {kept}; go on with --resume", err=True)
-            raise
+                report()
+    except KeyboardInterrupt:
+        kept = f"{len(summaries)} of {len(titles)} runs are kept"
+        typer.echo(f"kvsim: {kept}; go on with --resume", err=True)
+        raise
     return failures
 
 

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from kvsim.report.text import milliseconds, number, percent
-from kvsim.units import format_bytes
+from kvsim.text import bytes_text, duration, number, percent, requests_per_s
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,10 +35,10 @@ def headline(name: str, summary: Mapping[str, Any], wall_s: float) -> Table:
     table.add_column("metric")
     table.add_column("value", justify="right")
     rows = {
-        "processing speed": f"{number(summary['finished_per_s'], 3)} requests/s",
-        "time to first token, mean": milliseconds(summary["ttft_s_mean"]),
+        "processing speed": requests_per_s(summary["finished_per_s"]),
+        "time to first token, mean": duration(summary["ttft_s_mean"]),
         "time to first token, p50 / p95 / p99": " / ".join(
-            milliseconds(summary[f"ttft_s_p{quantile}"]) for quantile in (50, 95, 99)
+            duration(summary[f"ttft_s_p{quantile}"]) for quantile in (50, 95, 99)
         ),
         "decode throughput, mean per request": (
             f"{number(summary['decode_tokens_per_s_mean'])} tokens/s"
@@ -93,11 +92,11 @@ def tiers(frame: "pd.DataFrame") -> Table:
         table.add_row(
             "all" if shared else f"{row['instance']:.0f}",
             str(row["tier"]),
-            _bytes(row["capacity_bytes"]),
-            _bytes(row["mean_used_bytes"]),
-            _bytes(row["peak_used_bytes"]),
+            bytes_text(row["capacity_bytes"]),
+            bytes_text(row["mean_used_bytes"]),
+            bytes_text(row["peak_used_bytes"]),
             f"{row['hit_tokens']:,.0f}",
-            _bytes(row["evicted_bytes"]),
+            bytes_text(row["evicted_bytes"]),
         )
     return table
 
@@ -114,8 +113,8 @@ def tenants(shared: Mapping[str, Any]) -> Table:
         cells = [
             row["tenant"],
             f"{row['finished']:,}",
-            milliseconds(row["ttft_s_p50"]),
-            milliseconds(row["ttft_s_p95"]),
+            duration(row["ttft_s_p50"]),
+            duration(row["ttft_s_p95"]),
             percent(row["token_hit_rate"]),
             percent(row["service_fraction"]),
             f"{row['preemptions']:,}",
@@ -146,7 +145,3 @@ def verdict(summary: Mapping[str, Any]) -> str:
         "[bold yellow]not stable:[/] completions fall behind arrivals; "
         "latencies depend on how long the run lasts"
     )
-
-
-def _bytes(value: float | None) -> str:
-    return "-" if value is None or value != value else format_bytes(int(value))

@@ -1,21 +1,26 @@
 """`kvsim trace`: look at a recorded workload, turn it into another format, or make one up."""
 
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, SetOption, print_json, print_remarks
+from kvsim.cli.inputs import (
+    HtmlOption,
+    JsonOption,
+    SetOption,
+    check_html,
+    print_json,
+    print_remarks,
+)
+from kvsim.cli.progress import part_bar
 from kvsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from kvsim.spec.synthetic_workload import AnySyntheticSpec
     from kvsim.spec.trace_workload import TraceFormat
     from kvsim.workload.traces import Trace
-    from kvsim.workload.traces.files import Progress
     from kvsim.workload.traces.write import WriteFormat
 
 app = typer.Typer(
@@ -60,17 +65,13 @@ def info(
     model: Annotated[
         str | None, typer.Option("--model", help="Show sizes as bytes of this model's KV cache.")
     ] = None,
-    html: Annotated[
-        Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page: reuse, working set, ages."),
-    ] = None,
+    html: HtmlOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Describe a trace: counts, lengths, gaps, reuse, working set, ideal hit rate.
 
     Example: kvsim trace info conversation.jsonl --model qwen3-8b --html trace.html
     """
-    from kvsim.cli.size import check_html
     from kvsim.cli.trace_tables import print_info
     from kvsim.spec.load import load_profile
     from kvsim.spec.model import ModelSpec
@@ -84,7 +85,7 @@ def info(
         assert isinstance(profile, ModelSpec), "a profile of models is a model"
         kv_bytes = profile.kv_bytes_per_token
     trace = read(file, form, strict, hash_tokens, answer_tokens, part, chars_per_token)
-    with progress_bar("measuring reuse") as report:
+    with part_bar("measuring reuse") as report:
         reuse = measure_reuse(trace, progress=report)
     summary = summarise_trace(trace, reuse)
     if html is not None:
@@ -124,7 +125,10 @@ def convert(
     part: PartOption = None,
     chars_per_token: CharsOption = 4.0,
 ) -> int:
-    """Write a trace as Mooncake JSONL or CSV, whole or in part."""
+    """Write a trace as Mooncake JSONL or CSV, whole or in part.
+
+    Example: kvsim trace convert agents.parquet --out agents.jsonl --window 0 3600
+    """
     from kvsim.workload.traces.trace import cap_prompts, time_window
     from kvsim.workload.traces.write import with_grain, write_trace
 
@@ -136,7 +140,7 @@ def convert(
         trace = cap_prompts(trace, max_prompt)
     if grain is not None:
         trace = with_grain(trace, grain)
-    with progress_bar("writing") as report:
+    with part_bar("writing") as report:
         write_trace(trace, out, target, progress=report)
     of = f" of {trace.num_sessions:,} sessions" if trace.has_sessions else ""
     typer.echo(f"{len(trace):,} requests{of} are in {out}")
@@ -168,6 +172,8 @@ def synth(
     """Make up a trace, from fitted defaults, from another trace, or from numbers of your own.
 
     `--set` changes one number, e.g. turns.median=20 or arrivals.cv=4.
+
+    Example: kvsim trace synth agentic --rate 0.2 --duration 1h --out agents.jsonl
     """
     from kvsim.cli.trace_tables import print_spec
     from kvsim.workload.synthetic import generate
@@ -176,7 +182,7 @@ def synth(
     target = _write_format(to)
     spec = _synthetic_spec(kind, arrivals, rate, duration, fit, changes)
     trace = generate(spec, seed)
-    with progress_bar("writing") as report:
+    with part_bar("writing") as report:
         write_trace(trace, out, target, progress=report)
     if as_json:
         print_json({"out": str(out), "requests": len(trace), "spec": spec.model_dump(mode="json")})
@@ -184,18 +190,6 @@ def synth(
         print_spec(spec)
         typer.echo(f"{len(trace):,} requests of {trace.num_sessions:,} sessions are in {out}")
     return 0
-
-
-@contextmanager
-def progress_bar(label: str) -> "Iterator[Progress]":
-    """Show a bar on stderr while a block runs, if a person looks at it."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    bar = Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    with bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda done: bar.update(task, completed=done)
 
 
 def read(
@@ -211,7 +205,7 @@ def read(
     from kvsim.workload.traces import ReadOptions, read_trace
 
     options = ReadOptions(strict, hash_tokens, answer_tokens, part, chars_per_token)
-    with progress_bar("reading") as report:
+    with part_bar("reading") as report:
         return read_trace(file, _trace_format(form), options, progress=report)
 
 
@@ -285,7 +279,7 @@ def _fit(data: dict[str, Any], kind: str, arrivals: str, fit: Path) -> None:
     from kvsim.workload import fit as fits
     from kvsim.workload.traces import read_trace
 
-    with progress_bar("reading") as report:
+    with part_bar("reading") as report:
         trace = read_trace(fit, progress=report)
     match kind:
         case "agentic":

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kvsim.cli.inputs import JsonOption, print_json, print_remarks
+from kvsim.cli.inputs import HtmlOption, JsonOption, check_html, print_json, print_remarks
+from kvsim.cli.progress import part_bar
 from kvsim.cli.trace import (
     FileArgument,
     FormatOption,
     HashTokensOption,
     StrictOption,
-    progress_bar,
     read,
 )
 from kvsim.errors import ConfigError
@@ -49,17 +49,19 @@ def hits(
         float,
         typer.Option("--warm-up", min=0, max=0.99, help="Part of the requests not counted."),
     ] = 0.0,
-    chart: Annotated[
-        Path | None, typer.Option("--chart", metavar="FILE", help="Write charts as HTML.")
-    ] = None,
+    html: HtmlOption = None,
     form: FormatOption = "auto",
     strict: StrictOption = False,
     hash_tokens: HashTokensOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Count hits by cache size and policy, with no time: prompts one after the other."""
+    """Count hits by cache size and policy, with no time: prompts one after the other.
+
+    Example: kvsim trace hits conversation.jsonl --policy lru --model qwen3-8b --html hits.html
+    """
     from kvsim.workload.trace_hits import count_hits, references
 
+    check_html(html)
     policies = [_policy(name) for name in policy or DEFAULT_POLICIES]
     served = _model(model)
     kv_bytes = served.kv_bytes_per_token if served else None
@@ -71,22 +73,22 @@ def hits(
     if served is not None:
         cost = partial(served.chunk_flops, asked.chunk_tokens)
     found: list[Hits] = []
-    with progress_bar("counting hits") as report:
+    with part_bar("counting hits") as report:
         for name in policies:
             for size in sizes:
                 found.append(count_hits(asked, name, size, from_row=from_row, cost=cost))
                 report(len(found) / (len(policies) * len(sizes)))
     more = _one_more_tb(asked, sizes, kv_bytes, from_row)
-    if chart is not None:
-        _draw(chart, trace, asked, found, sizes, kv_bytes)
+    if html is not None:
+        _draw(html, trace, asked, found, sizes, kv_bytes)
     if as_json:
         _print_json(asked, found, more, kv_bytes)
     else:
         from kvsim.cli.trace_tables import print_hits
 
         print_hits(trace.name, asked, found, more, kv_bytes)
-        if chart is not None:
-            typer.echo(f"charts are in {chart}")
+        if html is not None:
+            typer.echo(f"page: {html}")
     print_remarks(trace.remarks)
     return 0
 
@@ -144,7 +146,7 @@ def _one_more_tb(
 
 
 def _draw(
-    chart: Path,
+    html: Path,
     trace: "Trace",
     asked: "References",
     found: "list[Hits]",
@@ -161,7 +163,7 @@ def _draw(
     page = hits_page(
         trace.name, found, old, chunk_tokens=asked.chunk_tokens, kv_bytes_per_token=kv_bytes
     )
-    page.write(chart)
+    page.write(html)
 
 
 def _print_json(

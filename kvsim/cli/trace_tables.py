@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kvsim.cli.tables import plain_table
-from kvsim.report.text import percent
+from kvsim.text import percent, value_text
 from kvsim.units import format_bytes, format_count, format_seconds
 
 if TYPE_CHECKING:
@@ -27,14 +27,16 @@ def print_info(summary: Mapping[str, Any], kv_bytes_per_token: int | None) -> No
     lengths = {f"{name} tokens": row for name, row in summary["lengths"].items()}
     if summary["turns"] is not None:
         lengths["turns per session"] = summary["turns"]
-    console.print(_distributions("lengths", lengths, _tokens))
+    console.print(_distributions("lengths", lengths, format_count))
     if summary["gaps_s"]:
-        console.print(_distributions("gaps", summary["gaps_s"], _seconds, last="cv"))
+        console.print(_distributions("gaps", summary["gaps_s"], format_seconds, last="cv"))
     if summary["lru"]:
         reuse = {"distance in tokens": summary["reuse_distance_tokens"]}
-        table = _distributions("reuse, by reused token", reuse, _tokens, columns=COLUMNS[1:5])
+        table = _distributions("reuse, by reused token", reuse, format_count, columns=COLUMNS[1:5])
         if summary["times"] != "none":
-            cells = [_cell(summary["reuse_idle_s"].get(name), _seconds) for name in COLUMNS[1:5]]
+            cells = [
+                _cell(summary["reuse_idle_s"].get(name), format_seconds) for name in COLUMNS[1:5]
+            ]
             table.add_row("time since last use", *cells)
         console.print(table)
         console.print(_lru(summary, kv_bytes_per_token))
@@ -87,7 +89,7 @@ def _counts(summary: Mapping[str, Any], kv_bytes: int | None) -> Table:
         "damaged rows, left out": f"{len(summary['damaged']):,}",
         "times": summary["times"],
         "span": format_seconds(summary["span_s"]),
-        "requests per second": "-" if rate is None else f"{rate:,.4g}",
+        "requests/s": value_text(rate),
         "prompt tokens": format_count(summary["prompt_tokens"]),
         "answer tokens": format_count(summary["output_tokens"]),
         "tokens of one hash id": str(summary["hash_tokens"] or "no ids"),
@@ -116,7 +118,7 @@ def _distributions(
     for name, row in rows.items():
         cells = [_cell(row.get(column), show) for column in columns]
         if last:
-            cells.append(_cell(row.get(last), lambda value: f"{value:.2f}"))
+            cells.append(_cell(row.get(last), value_text))
         table.add_row(name, *cells)
     return table
 
@@ -152,16 +154,6 @@ def _size(tokens: int, kv_bytes: int | None) -> str:
 
 def _cell(value: float | None, show: Any) -> str:
     return "-" if value is None else str(show(value))
-
-
-def _tokens(value: float) -> str:
-    if value >= 1e6:
-        return format_count(value)
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _seconds(value: float) -> str:
-    return format_seconds(float(f"{value:.3g}"))
 
 
 def print_hits(

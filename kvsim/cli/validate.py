@@ -27,8 +27,8 @@ _COLUMNS = {
     "ttft_s_mean": "TTFT\nmean",
     "ttft_s_p50": "\np50",
     "ttft_s_p95": "\np95",
-    "decode_tokens_per_s_mean": "decode\ntok/s",
-    "finished_per_s": "req/s",
+    "decode_tokens_per_s_mean": "decode\nspeed",
+    "finished_per_s": "request\nrate",
     "tier_token_shares": "tiers\npoints",
     "replay_share": "equal\nsteps",
 }

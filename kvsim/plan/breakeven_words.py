@@ -5,7 +5,8 @@ from __future__ import annotations
 from kvsim.plan.breakeven import QUESTION_TOKENS, Window, contexts
 from kvsim.plan.first_token import FirstToken, Parts, Store
 from kvsim.spec.storage import FileStorageSpec
-from kvsim.units import format_rate, format_seconds
+from kvsim.text import duration, percent
+from kvsim.units import format_rate
 
 _NAMES = {
     "schedule": "the scheduler with its look-up",
@@ -27,7 +28,7 @@ def explain(
     lines = [f"{tier}: loading wins {found.words}."]
     shortest, longest = lengths[0], lengths[-1]
     if found.from_tokens is None or found.from_tokens > shortest:
-        lines.append(_too_short(model, store, found, shortest, question))
+        lines.append(_too_short(model, store, shortest, question))
     if found.to_tokens is not None:
         lines.append(_too_long(model, store, found, question))
     if found.from_tokens is None:
@@ -38,14 +39,12 @@ def explain(
     return lines
 
 
-def _too_short(
-    model: FirstToken, store: Store | None, found: Window, at: int, question: int
-) -> str:
+def _too_short(model: FirstToken, store: Store | None, at: int, question: int) -> str:
     load, compute = model.load(at, question, store), model.recompute(at + question)
     why = _largest(_extra(load, compute))
     return (
-        f"At {at:,} tokens a load takes {_s(load.total_s)}, computing {_s(compute.total_s)}: there "
-        f"is little to save, and {why} cost more than that."
+        f"At {at:,} tokens a load takes {duration(load.total_s)}, computing "
+        f"{duration(compute.total_s)}: there is little to save, and {why} cost more than that."
     )
 
 
@@ -90,7 +89,7 @@ def _missing(model: FirstToken, store: Store | None, at: int, question: int) -> 
     alone, miss = model.recompute(prompt).total_s, model.miss(prompt, store).total_s
     load = model.load(at, question, store).total_s
     lost, saved = miss - alone, alone - load
-    cost = f"A miss at {at:,} tokens takes {_s(miss)} in place of {_s(alone)}"
+    cost = f"A miss at {at:,} tokens takes {duration(miss)} in place of {duration(alone)}"
     if lost <= 0:
         return f"{cost}: offload costs nothing when it finds nothing."
     cause = "look-ups, and copies of the new chunks that every step waits for"
@@ -98,8 +97,8 @@ def _missing(model: FirstToken, store: Store | None, at: int, question: int) -> 
         return f"{cost} ({cause})."
     share = lost / (lost + saved)
     return (
-        f"{cost} ({cause}), so offload pays on average if more than {share:.1%} of such requests "
-        "hit."
+        f"{cost} ({cause}), so offload pays on average if more than {percent(share)} of such "
+        "requests hit."
     )
 
 
@@ -119,9 +118,9 @@ def _others(model: FirstToken, store: Store | None, at: int, question: int) -> s
             f"{'load' if several < 2 else 'loads'} at full speed at a time."
         )
     return (
-        f"LMCache loads in the engine's own thread: for {_s(stall_s)} no other request of the "
-        f"instance gets a token (computing: {_s(compute.engine_s)} shared with their decodes)."
-        + shares
+        f"LMCache loads in the engine's own thread: for {duration(stall_s)} no other request of "
+        f"the instance gets a token (computing: {duration(compute.engine_s)} shared with their "
+        "decodes)." + shares
     )
 
 
@@ -142,8 +141,4 @@ def _extra(load: Parts, compute: Parts) -> dict[str, float]:
 
 def _largest(extra: dict[str, float]) -> str:
     ranked = sorted(extra.items(), key=lambda item: -item[1])[:2]
-    return " and ".join(f"{_NAMES[name]} ({_s(seconds)})" for name, seconds in ranked)
-
-
-def _s(seconds: float) -> str:
-    return "no time limit" if seconds == float("inf") else format_seconds(float(f"{seconds:.3g}"))
+    return " and ".join(f"{_NAMES[name]} ({duration(seconds)})" for name, seconds in ranked)

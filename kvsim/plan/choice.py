@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kvsim.sweep.replications import differences
+from kvsim.text import requests_per_s
 
 Record = Mapping[str, Any]
 NONE = "none"
@@ -98,7 +99,8 @@ def _reason(runs: Sequence[Record], limits: Limits) -> str | None:
     for run in runs:
         if not run["stable"]:
             return (
-                f"unstable: answers fall behind questions ({run['finished_per_s']:.2f} requests/s, "
+                "unstable: answers fall behind questions "
+                f"({requests_per_s(run['finished_per_s'])}, "
                 f"{run['sessions_max']:,} sessions alive at most)"
             )
     for run in runs:

@@ -15,7 +15,8 @@ from kvsim.plan.formulas import QUESTION_TOKENS
 from kvsim.plan.judged_run import use_of
 from kvsim.plan.stall import stall_risk
 from kvsim.spec.scenario import Scenario
-from kvsim.units import format_bytes, format_rate, format_seconds
+from kvsim.text import change_text, duration, percent, requests_per_s, value_text
+from kvsim.units import format_bytes, format_rate
 
 SHARE = 0.05
 """Part of the prompt tokens from which a cause is named."""
@@ -100,15 +101,15 @@ def diagnose(result: RunResult, baseline: RunResult | None = None) -> list[Findi
 
 def _against(run: _Run, base: _Run) -> Finding:
     mine, its = run.number("ttft_s_mean"), base.number("ttft_s_mean")
-    change = mine / its - 1 if its else 0.0
-    helped = change < -SHARE
+    relative = mine / its - 1 if its else 0.0
+    helped = relative < -SHARE
     what = "offload helps" if helped else "offload does not help"
-    if change > SHARE or (run.summary["died"] and not base.summary["died"]):
+    if relative > SHARE or (run.summary["died"] and not base.summary["died"]):
         what, helped = "offload hurts", False
     evidence = (
-        f"time to first token {format_seconds(mine)} with it, {format_seconds(its)} without "
-        f"({100 * change:+.0f} %); {run.number('finished_per_s'):.2f} and "
-        f"{base.number('finished_per_s'):.2f} requests/s"
+        f"time to first token {duration(mine)} with it, {duration(its)} without "
+        f"({change_text(relative)}); {value_text(run.number('finished_per_s'))} and "
+        f"{requests_per_s(base.number('finished_per_s'))}"
     )
     way_out = "keep it" if helped else "see the causes below"
     return Finding(what, evidence, way_out)
@@ -140,9 +141,9 @@ def _unstable(run: _Run) -> Iterator[Finding]:
     busy = run.use["prefill_fraction"] + run.use["decode_fraction"]
     yield Finding(
         "answers fall behind questions",
-        f"{run.number('finished_per_s'):.2f} requests/s; sessions alive: "
+        f"{requests_per_s(run.number('finished_per_s'))}; sessions alive: "
         f"{run.number('sessions_mean'):.0f} on average, {run.number('sessions_max'):.0f} at most; "
-        f"GPUs compute {busy:.0%} of the time",
+        f"GPUs compute {percent(busy)} of the time",
         "latencies grow with the length of the run: lower the load, add instances, or find more "
         "tokens in a cache (see below)",
     )
@@ -156,7 +157,7 @@ def _no_offload(run: _Run) -> Iterator[Finding]:
     need = run.number("sessions_mean") * run.mean_prompt
     yield Finding(
         "GPU memory is too small for the sessions alive",
-        f"{again:.1%} of the prompt tokens are computed again; the pool of an instance holds "
+        f"{percent(again)} of the prompt tokens are computed again; the pool of an instance holds "
         f"{pool:,} tokens, live sessions have {need:,.0f}",
         f"a tier below: {format_bytes(run.live_bytes)} a rank hold them (kvsim size)",
     )
@@ -169,8 +170,8 @@ def _pool_is_enough(run: _Run) -> Iterator[Finding]:
         return
     yield Finding(
         "GPU memory already holds what comes back",
-        f"{hits[0] / sum(hits):.1%} of the tokens found are in it, {again:.1%} of the prompt "
-        "tokens are computed again",
+        f"{percent(hits[0] / sum(hits))} of the tokens found are in it, {percent(again)} of the "
+        "prompt tokens are computed again",
         "no tier below is needed for this load; longer contexts or more users change that",
     )
 
@@ -185,7 +186,7 @@ def _short_prompts(run: _Run) -> Iterator[Finding]:
         return
     yield Finding(
         "prompts are shorter than a chunk",
-        f"{short:.0%} of them have fewer than {chunk} tokens, of which nothing is stored",
+        f"{percent(short)} of them have fewer than {chunk} tokens, of which nothing is stored",
         "a smaller offload.chunk_tokens, or no offload for this load",
     )
 
@@ -200,7 +201,8 @@ def _first_time(run: _Run) -> Iterator[Finding]:
     cold = remote is not None and remote.start_from is None
     yield Finding(
         "most tokens are seen for the first time",
-        f"{share:.1%} of the prompt tokens" + ("; the store is empty at the start" if cold else ""),
+        f"{percent(share)} of the prompt tokens"
+        + ("; the store is empty at the start" if cold else ""),
         "no cache finds them; "
         + (
             "a store that is filled already may (offload.remote.start_from)"
@@ -217,8 +219,8 @@ def _evicted(run: _Run) -> Iterator[Finding]:
     capacity = run.scenario.offload.cpu.capacity
     yield Finding(
         "the CPU tier is smaller than the sessions alive",
-        f"{share:.1%} of the prompt tokens are computed again after eviction; sessions alive have "
-        f"{format_bytes(run.live_bytes)} a rank, the tier {format_bytes(capacity)}: users who "
+        f"{percent(share)} of the prompt tokens are computed again after eviction; sessions alive "
+        f"have {format_bytes(run.live_bytes)} a rank, the tier {format_bytes(capacity)}: users who "
         "come in turn always find that theirs has just left (least recent use)",
         f"at least {format_bytes(run.live_bytes)} of CPU memory a rank, a store below it, or "
         "sessions that stay on one instance",
@@ -231,7 +233,7 @@ def _elsewhere(run: _Run) -> Iterator[Finding]:
         return
     yield Finding(
         "requests go to instances that do not have their context",
-        f"{share:.1%} of the prompt tokens are computed although another instance has them "
+        f"{percent(share)} of the prompt tokens are computed although another instance has them "
         f"(router: {run.scenario.router})",
         "a router that keeps sessions (router: session), or a store that all instances share",
     )
@@ -283,8 +285,8 @@ def _slow_loads(run: _Run) -> Iterator[Finding]:
         elif parts.total_s >= compute_s:
             yield Finding(
                 f"a load from {name} is slower than computing",
-                f"{context:,} tokens: {format_seconds(parts.total_s)} to load, "
-                f"{format_seconds(compute_s)} to compute (one request, idle instance)",
+                f"{context:,} tokens: {duration(parts.total_s)} to load, "
+                f"{duration(compute_s)} to compute (one request, idle instance)",
                 "offload.min_retrieve_tokens above the break-even (kvsim breakeven), or a faster "
                 "store",
             )
@@ -317,7 +319,7 @@ def _standstill(run: _Run) -> Iterator[Finding]:
         if share >= STANDSTILL:
             yield Finding(
                 f"engines stand still for {words}",
-                f"{share:.0%} of the time; no request of the instance gets a token meanwhile",
+                f"{percent(share)} of the time; no request of the instance gets a token meanwhile",
                 "faster copies (host), a faster store, or fewer requests an instance",
             )
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kvsim.errors import SimulationError
 from kvsim.metrics.cost import GpuTime, cost_of, gpu_time
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.slo import evaluate_run
@@ -17,7 +16,7 @@ from kvsim.spec.cost import PriceList, resolve_prices
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
 from kvsim.sweep.design import Point
-from kvsim.sweep.execute import Outcome, execute
+from kvsim.sweep.execute import Outcome, execute_or_raise
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,8 @@ class Runs:
         ]
         if not points:
             return
-        for outcome in execute(points, jobs=self._jobs, run=self._judge):
-            if outcome.summary is None:
-                raise SimulationError(f"a run failed: {outcome.error}")
-            self._found[outcome.key] = outcome.summary
+        for key, figures in execute_or_raise(points, jobs=self._jobs, run=self._judge):
+            self._found[key] = figures
             if self._on_progress is not None:
                 self._on_progress(len(self._found), len(self._known))
 

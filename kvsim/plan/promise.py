@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from kvsim.metrics.slo import SloReport, TargetOutcome
 from kvsim.spec.slo import SloTarget
+from kvsim.text import duration, percent, requests_per_s
 
 
 @dataclass(frozen=True)
@@ -28,18 +29,19 @@ def outcome_words(outcome: TargetOutcome) -> str:
     """Say what a limit is and what came of it."""
     target = outcome.target
     if target.stat == "each":
-        return f"{target.label} <= {limit_words(target)} holds for {outcome.value:.1%}"
-    value = f"{outcome.value:.4g}{_unit(target)}"
+        return f"{target.label} <= {limit_words(target)} holds for {percent(outcome.value)}"
+    value = value_words(target, outcome.value)
     return f"{target.label} is {value}, promised {target.relation} {limit_words(target)}"
 
 
 def limit_words(target: SloTarget) -> str:
     """Write a limit with its unit."""
-    return f"{target.limit:.4g}{_unit(target)}"
+    return value_words(target, target.limit)
 
 
-def _unit(target: SloTarget) -> str:
-    return "/s" if target.stat == "rate" else " s"
+def value_words(target: SloTarget, value: float) -> str:
+    """Write a value of what a limit bounds, with its unit."""
+    return requests_per_s(value) if target.stat == "rate" else duration(value)
 
 
 def tightest(reports: Iterable[SloReport]) -> Margin | None:

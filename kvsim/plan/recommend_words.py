@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 
 from kvsim.plan.choice import MARGIN, NONE, Choice, Limits, Record, mean
+from kvsim.text import change_text, duration, number, percent, requests_per_s
 from kvsim.units import format_bytes, format_rate
 
 Titles = Mapping[str, str]
@@ -51,11 +51,13 @@ def binding_words(own: Record, found: Sequence[Relief]) -> str:
     first = helpful[0]
     line = (
         f"Binding constraint: {first.resource}. Twice as good, it cuts time to first token from "
-        f"{_s(own['ttft_s_mean'])} to {_s(first.ttft_s_mean)} ({_percent(first.change)})"
+        f"{_wait(own['ttft_s_mean'])} to {_wait(first.ttft_s_mean)} ({change_text(first.change)})"
         f"{_use(first.resource, own)}."
     )
     if len(helpful) > 1:
-        rest = ", ".join(f"{relief.resource} {_percent(relief.change)}" for relief in helpful[1:4])
+        rest = ", ".join(
+            f"{relief.resource} {change_text(relief.change)}" for relief in helpful[1:4]
+        )
         line += f" Next: {rest}."
     return line
 
@@ -71,7 +73,7 @@ def change_words(flips: Sequence[str], unchanged: Sequence[str]) -> list[str]:
 def verdict(what: str, records: Sequence[Record], old: Choice, new: Choice, titles: Titles) -> str:
     """Say what is chosen under a what-if, beside the old choice."""
     waits = {record["setup"]: record["ttft_s_mean"] for record in records}
-    shown = {name: _s(waits[name]) for name in (new.leader, old.leader) if name in waits}
+    shown = {name: _wait(waits[name]) for name in (new.leader, old.leader) if name in waits}
     if new.chosen == NONE:
         best = f"nearest is {titles[new.leader]} ({new.rejected[new.leader]})"
         return f"{what}: no set-up does it; {best}."
@@ -88,12 +90,12 @@ def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits, tit
     if choice.chosen == NONE:
         return (
             f"No set-up does it; {titles[choice.leader]} comes nearest, with "
-            f"{mean(own, 'finished_per_s'):.2f} requests/s."
+            f"{requests_per_s(mean(own, 'finished_per_s'))}."
         )
     aim = "the cheapest that keeps the SLO" if limits.has_slo else "the fastest to the first token"
     line = (
-        f"Take {titles[choice.chosen]}: {aim}, {_s(mean(own, 'ttft_s_mean'))} on average, at "
-        f"{mean(own, 'usd_per_hour'):.2f} USD/h."
+        f"Take {titles[choice.chosen]}: {aim}, {_wait(mean(own, 'ttft_s_mean'))} on average, at "
+        f"{number(mean(own, 'usd_per_hour'), 2)} USD/h."
     )
     if choice.tied:
         names = ", ".join(titles[name] for name in choice.tied)
@@ -107,15 +109,16 @@ def _headline(runs: dict[str, list[Record]], choice: Choice, limits: Limits, tit
 
 def _compared(own: Sequence[Record], other: Sequence[Record]) -> str:
     mine, theirs = mean(own, "ttft_s_mean"), mean(other, "ttft_s_mean")
-    parts = [f"time to first token {_s(mine)}, there {_s(theirs)} ({_percent(mine / theirs - 1)})"]
-    for name, unit, digits in (
-        ("finished_per_s", "requests/s", 2),
-        ("decode_tokens_per_s_mean", "tokens/s of decode", 1),
-        ("usd_per_hour", "USD/h", 2),
+    change = change_text(mine / theirs - 1)
+    parts = [f"time to first token {_wait(mine)}, there {_wait(theirs)} ({change})"]
+    for name, write in (
+        ("finished_per_s", requests_per_s),
+        ("decode_tokens_per_s_mean", lambda value: f"{number(value)} tokens/s of decode"),
+        ("usd_per_hour", lambda value: f"{number(value, 2)} USD/h"),
     ):
         mine, theirs = mean(own, name), mean(other, name)
-        change = _percent(mine / theirs - 1) if theirs else "-"
-        parts.append(f"{mine:.{digits}f} {unit} ({change})")
+        change = change_text(mine / theirs - 1) if theirs else "-"
+        parts.append(f"{write(mine)} ({change})")
     return ", ".join(parts)
 
 
@@ -123,18 +126,19 @@ def _use(resource: str, own: Record) -> str:
     """Give the measured use of a resource, as the evidence beside what-if and words."""
     busy = own["prefill_fraction"] + own["decode_fraction"]
     evidence = {
-        "GPU compute": f"the GPUs compute {busy:.0%} of the time, prefills "
-        f"{own['prefill_fraction']:.0%}",
+        "GPU compute": f"the GPUs compute {percent(busy)} of the time, prefills "
+        f"{percent(own['prefill_fraction'])}",
         "GPU memory": f"{_share(own, 'hit_tokens_hbm')} of the prompt tokens are found in it",
-        "CPU memory": f"it is {own['cpu_fill_fraction']:.0%} full on average and evicted "
+        "CPU memory": f"it is {percent(own['cpu_fill_fraction'])} full on average and evicted "
         f"{format_bytes(own['cpu_evicted_bytes'])}; {_share(own, 'recomputed_evicted_tokens')} of "
         "the prompt tokens are computed again for that",
-        "copies between CPU and GPU": f"engines stand still for loads {own['load_fraction']:.0%} "
-        f"and for stores {own['store_fraction']:.0%} of the time",
+        "copies between CPU and GPU": "engines stand still for loads "
+        f"{percent(own['load_fraction'])} and for stores {percent(own['store_fraction'])} of the "
+        "time",
         "reads from the store": _moved(own, "remote_read"),
         "writes to the store": _moved(own, "remote_write"),
-        "latency of the store": f"engines stand still for loads {own['load_fraction']:.0%} of the "
-        "time, look-ups not counted",
+        "latency of the store": f"engines stand still for loads {percent(own['load_fraction'])} of "
+        "the time, look-ups not counted",
     }
     return f"; {evidence[resource]}"
 
@@ -149,16 +153,8 @@ def _moved(own: Record, name: str) -> str:
 
 
 def _share(own: Record, tokens: str) -> str:
-    return f"{own[tokens] / own['prompt_tokens']:.1%}" if own["prompt_tokens"] else "none"
+    return percent(own[tokens] / own["prompt_tokens"]) if own["prompt_tokens"] else "none"
 
 
-def _percent(change: float) -> str:
-    if not isfinite(change):
-        return "-"
-    return f"{100 * change:+.0f} %".replace("-", "\N{MINUS SIGN}")
-
-
-def _s(seconds: float | None) -> str:
-    if seconds is None or seconds == float("inf"):
-        return "no answer"
-    return f"{seconds * 1e3:.0f} ms" if seconds < 1 else f"{seconds:.3g} s"
+def _wait(seconds: float | None) -> str:
+    return "no answer" if seconds is None or seconds == float("inf") else duration(seconds)

@@ -19,6 +19,7 @@ from kvsim.spec.cost import PriceList, Prices, resolve_prices
 from kvsim.spec.problems import suggest
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
+from kvsim.text import value_text
 from kvsim.units import parse_seconds
 
 COSTS: dict[str, Direction] = {
@@ -226,8 +227,10 @@ def _faults(
         value = figures.get(limit.name)
         excess = limit.excess(value)
         if excess > 0:
-            shown = "unknown" if value is None else f"{value:.4g}"
-            reasons.append(f"{limit.name} is {shown}, limit {limit.relation} {limit.limit:.4g}")
+            shown = "unknown" if value is None else value_text(value)
+            reasons.append(
+                f"{limit.name} is {shown}, limit {limit.relation} {value_text(limit.limit)}"
+            )
             violation += min(excess, _DEAD)
     return reasons, violation
 
@@ -236,4 +239,6 @@ def _by_how_much(missing: float) -> str:
     """Say how far a limit was missed, as a part of it; nothing of what has no end."""
     if not math.isfinite(missing) or missing <= 0:
         return ""
-    return f" ({missing:.0%} off)" if missing < 1 else f" ({1 + missing:.3g} times the limit)"
+    return (
+        f" ({missing:.0%} off)" if missing < 1 else f" ({value_text(1 + missing)} times the limit)"
+    )

@@ -12,6 +12,7 @@ from kvsim.plan.search_space import STORE
 from kvsim.plan.search_trial import Evaluated
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.space import reads_bytes
+from kvsim.text import percent, value_text
 from kvsim.units import format_bytes
 
 _NAMES = {
@@ -28,16 +29,16 @@ OBJECTIVE_NAMES = {
     "usd_per_million_input_tokens": "USD/M input",
     "usd_per_million_cached_tokens": "USD/M cached",
     "usd_per_million_output_tokens": "USD/M output",
-    "usd_per_1000_requests": "USD/1000 req",
+    "usd_per_1000_requests": "USD/1000 requests",
     "gpus": "GPUs",
-    "finished_per_s": "req/s",
+    "finished_per_s": "requests/s",
     "goodput_per_s": "good/s",
-    "decode_tokens_per_s_mean": "decode tok/s",
-    "output_tokens_per_s": "output tok/s",
-    "input_tokens_per_s": "input tok/s",
+    "decode_tokens_per_s_mean": "decode tokens/s",
+    "output_tokens_per_s": "output tokens/s",
+    "input_tokens_per_s": "input tokens/s",
     "token_hit_rate": "hit rate",
     "slo_attainment": "attainment",
-    "recomputed_evicted_tokens": "recomputed tok",
+    "recomputed_evicted_tokens": "recomputed tokens",
 }
 
 
@@ -53,7 +54,7 @@ def axis_value(path: str, value: Any) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         if reads_bytes(path):
             return format_bytes(value) if value else "none"
-        return f"{value:.4g}" if isinstance(value, float) else str(value)
+        return value_text(value) if isinstance(value, float) else str(value)
     return str(value)
 
 
@@ -102,10 +103,10 @@ def search_words(answer: SearchAnswer) -> list[str]:
         adjective = "Cheapest" if first.startswith("usd") else "Best"
         lines.append(
             f"{adjective} design that keeps {asked}: {design_words(best.design)}; "
-            f"{best.figures[first]:,.4g} {objective_name(first)}."
+            f"{value_text(best.figures[first])} {objective_name(first)}."
         )
         if best.binding is not None and best.room is not None:
-            lines.append(f"Its nearest limit: {best.binding}, {best.room:.0%} of it to spare.")
+            lines.append(f"Its nearest limit: {best.binding}, {percent(best.room)} of it to spare.")
         lines += _better_but_excluded(answer, best, first)
     if len(answer.objectives) > 1:
         names = ", ".join(map(objective_name, answer.objectives))
@@ -130,7 +131,7 @@ def _better_but_excluded(answer: SearchAnswer, best: Evaluated, first: str) -> l
     nearest = _nearest(answer, better)
     if nearest is None:
         return []
-    worth = f"{nearest.figures[first]:,.4g}"
+    worth = value_text(nearest.figures[first])
     return [
         f"Of {len(better)} better in {objective_name(first)} the nearest is "
         f"{design_words(nearest.design)} ({worth}): {nearest.excluded_reason}."
@@ -193,7 +194,7 @@ def load_words(answer: LoadAnswer, slo: SloSpec | None) -> list[str]:
         lines.append(f"What breaks first, at {above:g}: {answer.binding}.")
     if answer.margin is not None:
         lines.append(
-            f"At the answer: {answer.margin.words}, {answer.margin.room:.0%} of it to spare."
+            f"At the answer: {answer.margin.words}, {percent(answer.margin.room)} of it to spare."
         )
     if not answer.monotone:
         lines.append(

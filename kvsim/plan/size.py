@@ -20,6 +20,7 @@ from kvsim.plan.trial import Trial, try_out
 from kvsim.spec.memory import block_bytes, kv_pool_blocks
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
+from kvsim.text import percent
 from kvsim.units import format_bytes
 
 TierName = Literal["hbm", "cpu", "remote"]
@@ -47,7 +48,7 @@ class Target:
     @property
     def words(self) -> str:
         """The target as people say it."""
-        parts = [] if self.hit_rate is None else [f"a token hit rate of {self.hit_rate:.1%}"]
+        parts = [] if self.hit_rate is None else [f"a token hit rate of {percent(self.hit_rate)}"]
         parts += ["the SLO"] if self.slo else []
         parts += ["answers that keep up with questions"] if self.stable else []
         return " and ".join(parts)
@@ -273,7 +274,7 @@ def size_store(scenario: Scenario, trial: Trial, target: Target) -> TierSize:
     wanted = DEFAULT_PART * ceiling
     about = f"{DEFAULT_PART:.0%} of what a store can serve"
     if target.slo is None and target.hit_rate is not None:
-        about = f"a token hit rate of {target.hit_rate:.1%}"
+        about = f"a token hit rate of {percent(target.hit_rate)}"
         wanted = target.hit_rate * reuse.prompt_tokens
     if wanted > ceiling:
         share = ceiling / max(1, reuse.prompt_tokens)
@@ -281,8 +282,8 @@ def size_store(scenario: Scenario, trial: Trial, target: Target) -> TierSize:
             "remote",
             None,
             1,
-            f"out of reach: at most {share:.1%} of the prompt tokens were there before in whole "
-            "chunks, whatever the capacity",
+            f"out of reach: at most {percent(share)} of the prompt tokens were there before in "
+            "whole chunks, whatever the capacity",
             (),
             unlimited_bytes=reuse.distinct_units * chunk_bytes,
         )
@@ -323,8 +324,8 @@ def _reason(
         return "out of reach: an engine dies even with memory for everything (puts hold it)"
     if target.hit_rate is not None and reachable < target.hit_rate:
         return (
-            f"out of reach: even with memory for everything only {reachable:.1%} of the prompt "
-            "tokens were there before"
+            f"out of reach: even with memory for everything only {percent(reachable)} of the "
+            "prompt tokens were there before"
         )
     failing = [failing_words(trial.slo) for trial in best if trial.slo is not None]
     unstable = any(not trial.stable for trial in best)

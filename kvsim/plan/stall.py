@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from kvsim.compute.step_time import StepTime
 from kvsim.spec import MultiRoundQaSpec, ObjectStorageSpec, Scenario
+from kvsim.text import duration
 from kvsim.units import format_bytes, format_rate
 
 
@@ -51,9 +52,9 @@ class StallRisk:
         return (
             f"the engine can deadlock: new users write {format_rate(self.write_bytes_per_s)} to "
             f"the CPU tier, uploads drain {format_rate(self.upload_bytes_per_s)}, so after "
-            f"{self.lasts_s:.1f} s {format_bytes(round(self.backlog_bytes))} wait in a tier with "
-            f"room for {format_bytes(round(self.headroom_bytes))}, and a read from the store then "
-            "finds no memory; enlarge offload.cpu.capacity or add uploads"
+            f"{duration(self.lasts_s)} {format_bytes(round(self.backlog_bytes))} wait in a tier "
+            f"with room for {format_bytes(round(self.headroom_bytes))}, and a read from the store "
+            "then finds no memory; enlarge offload.cpu.capacity or add uploads"
         )
 
 

@@ -11,7 +11,7 @@ from kvsim.calibration.fit.calibrate import Calibration
 from kvsim.calibration.fit.results import Findings, Residuals
 from kvsim.report.html import Cell, Page
 from kvsim.report.style import layout
-from kvsim.report.text import coefficient_text
+from kvsim.text import coefficient_text, percent
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F")
 _MOST_POINTS = 4_000
@@ -53,7 +53,7 @@ def calibration_page(calibration: Calibration) -> Page:
                     else coefficient_text(found.standard_error, found.unit),
                     "num",
                 ),
-                Cell("-" if found.residual is None else f"{found.residual:.1%}", "num"),
+                Cell(percent(found.residual), "num"),
                 Cell(f"{found.count:,}", "num"),
                 found.data,
                 found.note,

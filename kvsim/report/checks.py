@@ -12,7 +12,7 @@ import pandas as pd
 
 from kvsim.report.storagegrid import CONTEXT, compare_figures, gains
 from kvsim.report.sweep_table import by_context, median_over_seeds
-from kvsim.report.text import short, signed
+from kvsim.text import change_text, short
 
 ORDER: Final = ("gpu", "cpu", "s3", "pnfs")
 SPEED_TOLERANCE: Final = 0.01
@@ -65,7 +65,7 @@ def collapse_context(speed: pd.Series) -> int | None:
 def _ordered(speed: pd.DataFrame) -> Check:
     statement = "processing speed: GPU \u2264 CPU \u2264 S3 \u2264 pNFS at every context"
     wrong = [
-        f"{above} below {below} at {short(context)} ({signed(change, 1)} %)"
+        f"{above} below {below} at {short(context)} ({change_text(change, 1)})"
         for below, above in pairwise(ORDER)
         for context, change in by_context(speed[above] / speed[below] - 1)
         if change < -SPEED_TOLERANCE
@@ -76,13 +76,13 @@ def _ordered(speed: pd.DataFrame) -> Check:
 def _never_loses(speed: pd.DataFrame) -> Check:
     worst = (speed["s3"] / speed[["gpu", "cpu"]].max(axis="columns") - 1).min()
     statement = "S3 never loses more than 1 % of speed to a smaller set-up"
-    return Check(statement, bool(worst >= -SPEED_TOLERANCE), f"worst {signed(worst, 1)} %")
+    return Check(statement, bool(worst >= -SPEED_TOLERANCE), f"worst {change_text(worst, 1)}")
 
 
 def _short_contexts(ttft: pd.DataFrame) -> Check:
     change = (ttft["s3"] / ttft["cpu"] - 1)[ttft.index <= SHORT_CONTEXT]
     seen = ", ".join(
-        f"{short(context)}: {signed(value)} %" for context, value in by_context(change)
+        f"{short(context)}: {change_text(value)}" for context, value in by_context(change)
     )
     statement = "up to 5,000 tokens S3's mean TTFT is at most 25 % above GPU + CPU"
     return Check(statement, bool((change <= 0.25).all()), seen)
@@ -111,8 +111,8 @@ def _sticky(candidates: pd.DataFrame, statement: str) -> Check:
         return Check(statement, None, "not run (make reproduce)")
     own = [each for each in compare_figures(frame) if each.figure.baseline == "cpu"]
     seen = "; ".join(
-        f"{each.figure.short_name} {signed(each.median)} %"
-        f" (published {signed(each.figure.published)} %)"
+        f"{each.figure.short_name} {change_text(each.median)}"
+        f" (published {change_text(each.figure.published)})"
         for each in own
     )
     return Check(statement, not any(each.consistent for each in own), seen)
@@ -123,7 +123,7 @@ def _h100(candidates: pd.DataFrame, statement: str) -> Check:
     if frame is None:
         return Check(statement, None, "not run (make reproduce)")
     change = gains(frame, setup="s3", baseline="cpu", metric="finished_per_s").max().median()
-    return Check(statement, bool(change < 0.1), f"at most {signed(change, 1)} %")
+    return Check(statement, bool(change < 0.1), f"at most {change_text(change, 1)}")
 
 
 def _candidate(candidates: pd.DataFrame, gpu: str, router: str) -> pd.DataFrame | None:

@@ -14,6 +14,7 @@ from kvsim.calibration.comparison import TIERS, Comparison, Distribution
 from kvsim.report import style
 from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
+from kvsim.text import value_text
 
 SIDES: Final = {"measured": style.HBM, "simulated": style.AGAIN}
 _TIERS: Final = {
@@ -215,13 +216,6 @@ def load(table: pd.DataFrame, state: str) -> go.Figure:
     style.layout(figure, title=f"Requests {state}", x="time, s", y="requests")
     figure.update_yaxes(rangemode="tozero")
     return figure
-
-
-def value_text(value: float | None) -> str:
-    """Write a metric with four digits, or a dash where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def error_text(name: str, row: dict[str, float | None]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from kvsim.report.charts.capacity import hit_rate_by_policy
 from kvsim.report.charts.tiers import age_at_hit_and_eviction
 from kvsim.report.html import Cell, Page
-from kvsim.report.text import percent
+from kvsim.text import percent
 from kvsim.units import format_bytes
 from kvsim.workload.trace_hits import Ages, Hits
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from kvsim.report.charts import capacity
 from kvsim.report.html import Cell, Page
-from kvsim.report.text import percent
+from kvsim.text import duration, number, percent, value_text
 from kvsim.units import format_bytes, format_rate, format_seconds
 
 Plain = Mapping[str, Any]
@@ -54,7 +54,7 @@ def size_words(data: Plain) -> list[str]:
     if data["knee_bytes"]:
         lines.append(
             f"The knee of the curve is at {format_bytes(data['knee_bytes'])} of CPU memory a rank; "
-            f"memory without limit would find {data['ceiling_rate']:.1%} of the prompt tokens."
+            f"memory without limit would find {percent(data['ceiling_rate'])} of the prompt tokens."
         )
     return lines
 
@@ -104,11 +104,10 @@ def _demand_tables(page: Page, data: Plain) -> None:
     page.heading("What the tiers have to move")
     demand_table(page, data["demands"])
     for each in data["writes"]:
-        amplification = each["amplification"]
-        twice = "-" if amplification is None else f"{amplification:.2f}"
         page.paragraph(
             f"The store is written {format_bytes(each['bytes_per_day'])} a day at this load; write "
-            f"amplification (bytes written / bytes that were new) is {twice}."
+            f"amplification (bytes written / bytes that were new) is "
+            f"{number(each['amplification'], 2)}."
         )
 
 
@@ -123,8 +122,12 @@ def demand_table(page: Page, demands: Sequence[Plain]) -> None:
                     _num(format_rate(d[f"{key}_bytes_per_s"]))
                     for key in ("mean", "p95", "p99", "peak")
                 ),
-                _num(_or_dash(d["limit_bytes_per_s"], format_rate)),
-                _num(f"{d['mean_objects_per_s']:,.1f} (most {d['peak_objects_per_s']:,.0f})"),
+                _num(
+                    "-" if d["limit_bytes_per_s"] is None else format_rate(d["limit_bytes_per_s"])
+                ),
+                _num(
+                    f"{number(d['mean_objects_per_s'])} (most {number(d['peak_objects_per_s'], 0)})"
+                ),
             ]
             for d in demands
         ],
@@ -136,13 +139,13 @@ def cost_tables(page: Page, cost: Plain, prices: Plain) -> None:
     """Tabulate the cost of a run by component and by token (`Cost.to_dict`, dumped `Prices`)."""
     page.heading("Cost")
     rows: list[Sequence[Cell | str]] = [
-        [name, _num(f"{cost[key]:,.4f}"), _source(prices, key)] for key, name in COST_NAMES.items()
+        [name, _num(number(cost[key], 4)), _source(prices, key)] for key, name in COST_NAMES.items()
     ]
-    rows.append(["all", _num(f"{cost['usd_per_hour']:,.4f}"), ""])
+    rows.append(["all", _num(number(cost["usd_per_hour"], 4)), ""])
     page.table(["component", _num("USD an hour"), "price from"], rows)
     page.table(
         ["", _num("USD a million")],
-        [[name, _num(_or_dash(cost[key], "{:,.4f}".format))] for key, name in TOKEN_COSTS.items()],
+        [[name, _num(number(cost[key], 4))] for key, name in TOKEN_COSTS.items()],
         caption="at the load of this run; the parts add up to the hourly cost",
     )
 
@@ -164,8 +167,8 @@ def _points_table(page: Page, tier: Plain) -> None:
                 _num(format_bytes(p["capacity_bytes"])),
                 _num(percent(p["hit_rate"])),
                 _num(percent(p["local_hit_rate"])),
-                _num(_or_dash(p["ttft_s_mean"], lambda s: f"{s:,.2f} s")),
-                _num(f"{p['finished_per_s']:,.3f}"),
+                _num(duration(p["ttft_s_mean"])),
+                _num(value_text(p["finished_per_s"])),
                 _yes(p["stable"]),
                 _yes(p["meets"]),
             ]
@@ -238,10 +241,6 @@ def _source(prices: Plain, key: str) -> str:
 
 def _num(text: str) -> Cell:
     return Cell(text, "num")
-
-
-def _or_dash(value: Any, write: Any) -> str:
-    return "-" if value is None else str(write(value))
 
 
 def _yes(value: bool) -> Cell:

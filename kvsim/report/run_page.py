@@ -17,17 +17,17 @@ from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
 from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.run_words import Story, promise_rows, tell_run, verdict
-from kvsim.report.text import milliseconds, number, percent
 from kvsim.spec.cost import load_prices, resolve_prices
+from kvsim.text import bytes_text, duration, number, percent, value_text
 from kvsim.units import format_bytes
 
 FIGURES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "processing speed, requests/s": lambda s: number(s["finished_per_s"], 3),
-    "time to first token, mean": lambda s: milliseconds(s["ttft_s_mean"]),
-    "... p50": lambda s: milliseconds(s["ttft_s_p50"]),
-    "... p95": lambda s: milliseconds(s["ttft_s_p95"]),
-    "... p99": lambda s: milliseconds(s["ttft_s_p99"]),
-    "time per output token, mean": lambda s: milliseconds(s["tpot_s_mean"]),
+    "processing speed, requests/s": lambda s: value_text(s["finished_per_s"]),
+    "time to first token, mean": lambda s: duration(s["ttft_s_mean"]),
+    "... p50": lambda s: duration(s["ttft_s_p50"]),
+    "... p95": lambda s: duration(s["ttft_s_p95"]),
+    "... p99": lambda s: duration(s["ttft_s_p99"]),
+    "time per output token, mean": lambda s: duration(s["tpot_s_mean"]),
     "decode throughput per request, tokens/s": lambda s: number(s["decode_tokens_per_s_mean"]),
     "input, tokens/s": lambda s: number(s["input_tokens_per_s"], 0),
     "output, tokens/s": lambda s: number(s["output_tokens_per_s"], 0),
@@ -236,5 +236,4 @@ def _named(figure: go.Figure, name: str) -> go.Figure:
 
 
 def _size(value: float | None) -> Cell:
-    known = value is not None and value == value
-    return Cell(format_bytes(int(value)) if known and value is not None else "-", "num")
+    return Cell(bytes_text(value), "num")

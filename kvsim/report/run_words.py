@@ -8,8 +8,9 @@ from kvsim.metrics.cost import GpuTime, gpu_time
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.slo import SloReport, evaluate_run
 from kvsim.plan.demand import Demand, demands
+from kvsim.plan.promise import limit_words, value_words
 from kvsim.report.charts.requests import TTFT_PARTS, ttft_parts
-from kvsim.report.text import milliseconds, percent
+from kvsim.text import duration, percent, requests_per_s
 from kvsim.units import format_rate
 
 SATURATED: Final = 0.9
@@ -52,12 +53,12 @@ def verdict(summary: Mapping[str, Any], slo: SloReport | None = None) -> str:
             f"the shared tier waits for memory that none of them gives back; {summary['failed']:,} "
             "requests failed."
         )
-    speed = f"{summary['finished_per_s']:.3g} requests a second are finished"
+    speed = f"{requests_per_s(summary['finished_per_s'])} are finished"
     if summary["ttft_s_mean"] is None:
         return "No request was finished."
     wait = (
-        f"the first token comes after {milliseconds(summary['ttft_s_mean'])} on average and "
-        f"{milliseconds(summary['ttft_s_p99'])} at p99"
+        f"the first token comes after {duration(summary['ttft_s_mean'])} on average and "
+        f"{duration(summary['ttft_s_p99'])} at p99"
     )
     if not summary["stable"]:
         return (
@@ -72,7 +73,8 @@ def _promise(slo: SloReport) -> Iterator[str]:
     broken = [each.target.label for each in slo.outcomes if not each.passed]
     words = f"broken: {', '.join(broken)}" if broken else "every limit is kept"
     yield (
-        f"{slo.attainment:.1%} of the requests keep the promise, {slo.goodput_per_s:.3g} a second; "
+        f"{percent(slo.attainment)} of the requests keep the promise, "
+        f"{requests_per_s(slo.goodput_per_s)}; "
         f"{words}."
     )
 
@@ -143,11 +145,10 @@ def promise_rows(report: SloReport) -> list[tuple[str, str, str, bool]]:
     rows = []
     for outcome in report.outcomes:
         target = outcome.target
-        unit = "/s" if target.stat == "rate" else "s"
-        promised = f"{target.relation} {target.limit:.4g} {unit}"
-        value = f"{outcome.value:.4g} {unit}"
+        promised = f"{target.relation} {limit_words(target)}"
+        value = value_words(target, outcome.value)
         if target.stat == "each":
-            promised += f" for {report.required:.1%}"
-            value = f"for {outcome.value:.1%}"
+            promised += f" for {percent(report.required)}"
+            value = f"for {percent(outcome.value)}"
         rows.append((target.label, promised, value, outcome.passed))
     return rows

@@ -8,6 +8,7 @@ import pandas as pd
 from kvsim.report.charts import sweeps
 from kvsim.report.charts.metrics import METRICS, metric_of
 from kvsim.report.html import Cell, Page
+from kvsim.text import value_text
 from kvsim.units import format_bytes
 
 COST: Final = ("usd_per_million_tokens", "usd_per_million_output_tokens", "usd_per_hour")
@@ -105,7 +106,7 @@ def _verdict(
     goal = metric_of(goals[0])
     best = allowed.sort_values(goals[0], ascending=goal.lower_is_better, kind="stable").iloc[0]
     words = ", ".join(f"{_short(key)} {best[key]}" for key in design)
-    return [f"Best in {goal.name}: {best[goals[0]]:.4g} {goal.unit} with {words}."]
+    return [f"Best in {goal.name}: {value_text(best[goals[0]])} {goal.unit} with {words}."]
 
 
 def _short(path: str) -> str:
@@ -126,7 +127,7 @@ def _table(page: Page, rows: pd.DataFrame, design: Sequence[str], shown: Sequenc
         [
             [
                 *(str(row[key]) for key in design),
-                *(Cell(f"{row[column]:,.4g}", "num") for column in shown),
+                *(Cell(value_text(row[column]), "num") for column in shown),
             ]
             for row in rows.to_dict("records")
         ],

@@ -9,7 +9,7 @@ from kvsim.plan.sensitivity import STEPS
 from kvsim.report.charts.metrics import metric_of
 from kvsim.report.charts.sweeps import tornado
 from kvsim.report.html import Cell, Page
-from kvsim.report.text import signed
+from kvsim.text import change_text, value_text
 
 
 def sensitivity_words(rows: pd.DataFrame, metric: str) -> str:
@@ -23,8 +23,9 @@ def sensitivity_words(rows: pd.DataFrame, metric: str) -> str:
     first = known.iloc[int(span.to_numpy().argmax())]
     base = float(first["base"])
     text = (
-        f"What moves {shown.name} ({base:.4g} {shown.unit}) most is {first['what']}: "
-        f"{first['low']:.4g} at {first['low_value']}, {first['high']:.4g} at {first['high_value']}."
+        f"What moves {shown.name} ({value_text(base)} {shown.unit}) most is {first['what']}: "
+        f"{value_text(first['low'])} at {first['low_value']}, "
+        f"{value_text(first['high'])} at {first['high_value']}."
     )
     still = [str(what) for what in known.loc[span <= 0.02 * abs(base), "what"]]
     if still:
@@ -80,4 +81,4 @@ def remark(row: Mapping[Any, Any]) -> str:
 def _result(value: float | None, base: float) -> tuple[str, str]:
     if value is None or value != value:
         return "-", "-"
-    return f"{value:.4g}", f"{signed(value / base - 1, 1)} %" if base else "-"
+    return value_text(value), change_text(value / base - 1, 1) if base else "-"

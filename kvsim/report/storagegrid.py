@@ -15,7 +15,7 @@ from typing import Final
 import pandas as pd
 
 from kvsim.report.style import setup_name
-from kvsim.report.text import short, signed
+from kvsim.text import short, signed
 
 CONTEXT: Final = "workload.user_history_prompt"
 METRIC_NAMES: Final = {

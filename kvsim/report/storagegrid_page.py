@@ -18,10 +18,10 @@ from kvsim.report.storagegrid import (
 )
 from kvsim.report.style import setup_name
 from kvsim.report.sweep_table import median_over_seeds
-from kvsim.report.text import signed
 from kvsim.report.what_if import what_if_rows
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
+from kvsim.text import change_text, number, percent, signed
 
 X_TITLE = "user context, tokens"
 
@@ -86,8 +86,8 @@ def _figure_rows(compared: Sequence[SimulatedFigure], *, spread: bool) -> list[l
     return [
         [
             Cell(each.figure.name, link=each.figure.address),
-            Cell(f"{signed(each.figure.published)} %", "num"),
-            Cell(f"{signed(each.median)} %", "num"),
+            Cell(change_text(each.figure.published), "num"),
+            Cell(change_text(each.median), "num"),
             *(
                 [Cell(f"{signed(each.lowest)} \u2026 {signed(each.highest)} %", "num")]
                 if spread
@@ -161,7 +161,7 @@ def _candidates(page: Page, frame: pd.DataFrame | None) -> None:
 def _candidate_row(candidate: Candidate) -> list[Cell]:
     looks = {"consistent with": "good", "outside": "open", "cannot be": "bad"}
     numbers = [
-        Cell(f"{signed(each.median)} %", "num" if each.consistent else "num bad")
+        Cell(change_text(each.median), "num" if each.consistent else "num bad")
         for each in candidate.figures
     ]
     return [
@@ -210,11 +210,11 @@ def _runs_table(page: Page, frame: pd.DataFrame) -> None:
             [
                 Cell(setup_name(row["setup"])),
                 Cell(f"{row[CONTEXT]:,.0f}", "num"),
-                Cell(f"{row['finished_per_s']:.3f}", "num"),
-                Cell(f"{row['ttft_s_mean']:.3f}", "num"),
-                Cell(f"{row['decode_tokens_per_s_mean']:.1f}", "num"),
-                Cell(f"{row['token_hit_rate']:.1%}", "num"),
-                Cell(f"{row['sessions_mean']:.1f}", "num"),
+                Cell(number(row["finished_per_s"], 3), "num"),
+                Cell(number(row["ttft_s_mean"], 3), "num"),
+                Cell(number(row["decode_tokens_per_s_mean"]), "num"),
+                Cell(percent(row["token_hit_rate"]), "num"),
+                Cell(number(row["sessions_mean"]), "num"),
                 Cell("yes") if row["stable"] else Cell("no", "bad"),
             ]
             for row in medians.to_dict("records")

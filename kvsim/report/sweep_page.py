@@ -14,8 +14,8 @@ from kvsim.report.html import Cell, Page
 from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.style import retitle, setup_name, tick
 from kvsim.report.sweep_table import median_over_seeds
-from kvsim.report.text import signed
 from kvsim.spec.scenario import Scenario
+from kvsim.text import change_text, requests_per_s, value_text
 
 _SHOWN: Final = (
     "finished_per_s",
@@ -83,11 +83,11 @@ def sweep_words(frame: pd.DataFrame, x: str) -> list[str]:
     best, worst = last.iloc[0], last.iloc[-1]
     first = (
         f"At {tick(far)} ({name}) {setup_name(best['setup'])} finishes most: "
-        f"{best['finished_per_s']:.3g} requests a second"
+        f"{requests_per_s(best['finished_per_s'])}"
     )
     if len(last) > 1 and worst["finished_per_s"] > 0:
-        gain = signed(best["finished_per_s"] / worst["finished_per_s"] - 1)
-        first += f", {gain} % against {setup_name(worst['setup'])}"
+        gain = change_text(best["finished_per_s"] / worst["finished_per_s"] - 1)
+        first += f", {gain} against {setup_name(worst['setup'])}"
     said = [first + "."]
     if medians["stable"].all():
         return [*said, "Every set-up keeps up at every value."]
@@ -169,4 +169,4 @@ def _all_runs(page: Page, frame: pd.DataFrame, labels: Sequence[str]) -> None:
 
 
 def _number(value: object) -> Cell:
-    return Cell(f"{value:,.4g}" if isinstance(value, float) else str(value), "num")
+    return Cell(value_text(value) if isinstance(value, float) else str(value), "num")

@@ -11,7 +11,7 @@ from kvsim.plan.reuse import knee
 from kvsim.report.charts.capacity import TB, marginal_saving
 from kvsim.report.charts.tiers import age_at_hit_and_eviction, reuse_distance, working_set
 from kvsim.report.html import Cell, Page
-from kvsim.report.text import percent
+from kvsim.text import percent
 from kvsim.units import format_bytes, format_count, format_seconds
 from kvsim.workload.trace_hits import Ages, ages, references
 from kvsim.workload.trace_stats import Reuse, windows
@@ -140,7 +140,7 @@ def _lost(found: Ages, reuse: Reuse) -> str:
         return "nothing is evicted."
     evicted_s = float(np.median(found.at_eviction_s))
     later = float(reuse.tokens[reuse.idle_s > evicted_s].sum() / reuse.tokens.sum())
-    kept = format_seconds(float(f"{evicted_s:.3g}"))
+    kept = format_seconds(evicted_s)
     return (
         f"chunks go after {kept} without use (median); {percent(later)} of all tokens that are "
         "asked for again come back later than that."
@@ -152,9 +152,9 @@ def _tables(page: Page, summary: Mapping[str, Any], write: _Sizes) -> None:
     lengths = {f"{name}, tokens": row for name, row in summary["lengths"].items()}
     if summary["turns"] is not None:
         lengths["turns of a session"] = summary["turns"]
-    _distribution(page, lengths, lambda value: f"{value:,.0f}")
+    _distribution(page, lengths, format_count)
     if summary["gaps_s"]:
-        _distribution(page, summary["gaps_s"], lambda s: format_seconds(float(f"{s:.3g}")))
+        _distribution(page, summary["gaps_s"], format_seconds)
     if len(summary["windows"]) > 1:
         page.heading("Over time")
         headings = ("from", "requests", "prompt tokens", "ideal hits", "working set", "seen so far")

@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from kvsim.metrics.cost import GpuTime
 from kvsim.metrics.slo import SloReport, TargetOutcome
 from kvsim.plan.demand import Demand
-from kvsim.report.text import latency, number, percent
+from kvsim.plan.promise import limit_words, value_words
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.storage import FileStorageSpec
+from kvsim.text import duration, number, percent, requests_per_s, value_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HEADLINE: Final[Mapping[str, tuple[str, Callable[[Any], str]]]] = {
-    "finished_per_s": ("Requests/s", lambda value: number(value, 2)),
-    "ttft_s_mean": ("TTFT, mean", latency),
-    "ttft_s_p95": ("TTFT, p95", latency),
+    "finished_per_s": ("Requests/s", value_text),
+    "ttft_s_mean": ("TTFT, mean", duration),
+    "ttft_s_p95": ("TTFT, p95", duration),
     "decode_tokens_per_s_mean": ("Decode, tokens/s", number),
     "token_hit_rate": ("Tokens cached", percent),
 }
@@ -112,7 +113,7 @@ def alone(slo: SloReport, requests: pd.DataFrame) -> str:
             times = rows[column]
             at = times.mean() if target.quantile is None else times.quantile(target.quantile)
             if math.isfinite(at) and not target.is_met(float(at)):
-                found[name] = f"{name} ({latency(float(at))})"
+                found[name] = f"{name} ({duration(float(at))})"
         if found:
             stat = target.label.partition(":")[2]
             return f"{' and '.join(found.values())}, {stat} of each part by itself"
@@ -180,9 +181,9 @@ def _headline(scenario: Scenario, summary: Mapping[str, Any], slo: SloReport | N
     if not summary["stable"]:
         return f"{name} falls behind: answers do not keep up with questions"
     if slo is None:
-        speed = number(summary["finished_per_s"], 2)
-        wait = latency(summary["ttft_s_mean"])
-        return f"{name} serves {speed} requests/s with a first token after {wait} on average"
+        speed = requests_per_s(summary["finished_per_s"])
+        wait = duration(summary["ttft_s_mean"])
+        return f"{name} serves {speed} with a first token after {wait} on average"
     verb = "meets" if slo.passed else "misses"
     worst = [outcome for outcome in slo.outcomes if outcome.passed == slo.passed]
     return f"{name} {verb} {', '.join(_outcome(one, summary) for one in worst or slo.outcomes)}"
@@ -195,13 +196,12 @@ def _outcome(outcome: TargetOutcome, summary: Mapping[str, Any]) -> str:
     known = summary.get(target.label.replace(":", "_s_"))
     if known is not None and math.isfinite(value) and target.is_met(known) == outcome.passed:
         value = known
-    rate = target.stat == "rate"
-    limit = f"{target.limit:g}/s" if rate else latency(target.limit)
     name, _, stat = target.label.partition(":")
-    label = f"{' '.join(filter(None, (name.upper(), stat)))} {target.relation} {limit}"
+    label = (
+        f"{' '.join(filter(None, (name.upper(), stat)))} {target.relation} {limit_words(target)}"
+    )
     if target.stat == "each":
         return f"{label} for {percent(value)} of the requests"
     if not math.isfinite(value):
         return f"{label} (some requests got no answer)"
-    shown = f"{number(value, 2)}/s" if rate else latency(value)
-    return f"{label}: it is {shown}"
+    return f"{label}: it is {value_words(target, value)}"

@@ -6,7 +6,7 @@ import pandas as pd
 
 from kvsim.report.storagegrid import CONTEXT
 from kvsim.report.sweep_table import median_over_seeds
-from kvsim.report.text import short
+from kvsim.text import percent, short, value_text
 
 NAMES = {
     "cpu": "GPU + CPU",
@@ -40,8 +40,8 @@ def what_if_rows(frame: pd.DataFrame, *, healthy_per_s: float) -> Iterator[tuple
             yield (
                 short(context),
                 NAMES.get(row["setup"], row["setup"]),
-                f"{row['finished_per_s']:.3f}",
-                f"{row['ttft_s_mean']:.2f}",
-                f"{again / row['prompt_tokens']:.1%}",
+                value_text(row["finished_per_s"]),
+                value_text(row["ttft_s_mean"]),
+                percent(again / row["prompt_tokens"]),
                 "" if share is None or row["setup"] == "cpu" else f"{share:.0%}",
             )

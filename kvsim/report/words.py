@@ -5,7 +5,7 @@ import pandas as pd
 from kvsim.report.checks import collapse_context
 from kvsim.report.storagegrid import CONTEXT
 from kvsim.report.sweep_table import by_context, median_over_seeds
-from kvsim.report.text import short
+from kvsim.text import bytes_text, percent, short
 
 
 def verdict(consistent: int, total: int, checks_failed: int) -> str:
@@ -56,7 +56,7 @@ def _overflow(cpu: pd.Series, s3: pd.Series, at: int, kv_bytes: int, capacity_by
     room = int(capacity_bytes / session_bytes)
     return (
         f"New users join whatever the load. At {short(at)} a session's KV is about "
-        f"{session_bytes / 1e9:.1f} GB, so the CPU memory of one instance holds about {room} of "
+        f"{bytes_text(session_bytes)}, so the CPU memory of one instance holds about {room} of "
         f"them, but with CPU memory only {cpu['sessions_mean']:.0f} sessions are alive on average "
         f"and {cpu['sessions_max']:.0f} at most (with S3 {s3['sessions_mean']:.0f} and "
         f"{s3['sessions_max']:.0f}). Once they outgrow it, least-recently-used eviction drops each "
@@ -132,4 +132,4 @@ def _row(medians: pd.DataFrame, setup: str, context: int) -> pd.Series:
 
 
 def _share(row: pd.Series, column: str) -> str:
-    return f"{row[column] / row['prompt_tokens']:.1%}"
+    return percent(row[column] / row["prompt_tokens"])

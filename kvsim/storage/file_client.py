@@ -35,7 +35,6 @@ class _Read:
         "asked_s",
         "begins_s",
         "chunk_bytes",
-        "client",
         "done",
         "flow",
         "keys",
@@ -47,14 +46,12 @@ class _Read:
 
     def __init__(
         self,
-        client: FileClient,
         keys: Sequence[int],
         chunk_bytes: int,
         wanted: int,
         done: Event,
         asked_s: float,
     ) -> None:
-        self.client = client
         self.keys = keys
         self.chunk_bytes = chunk_bytes
         self.wanted = wanted
@@ -68,12 +65,6 @@ class _Read:
         """Files that the page cache does not have."""
         self.threads = 0
         self.flow: Flow | None = None
-
-    def begin(self) -> None:
-        self.client._begin_read(self)
-
-    def end(self) -> None:
-        self.client._end_read(self)
 
 
 class FileClient:
@@ -143,7 +134,7 @@ class FileClient:
             return done.succeed()
         now_s = self._clock.now
         wanted = min(len(keys), self.threads)
-        self._queue.append(_Read(self, keys, chunk_bytes, wanted, done, now_s))
+        self._queue.append(_Read(keys, chunk_bytes, wanted, done, now_s))
         self._queued_files += len(keys)
         self._admit()
         return done
@@ -239,7 +230,7 @@ class FileClient:
         latency_s = self._read_latency_s * self._factor()
         read.begins_s = read.started_s + (latency_s + fill_s + cached_s)
         self._turns.close()
-        self._starts.add(read.begins_s, read.begin)
+        self._starts.add(read.begins_s, partial(self._begin_read, read))
 
     def _grow(self, read: _Read) -> None:
         taken = min(self._free, read.wanted - read.threads)
@@ -259,7 +250,7 @@ class FileClient:
             count=self._ranks,
             streams=min(read.threads, read.misses),
             per_stream_bytes_per_s=self._read_bytes_per_s,
-            on_done=read.end,
+            on_done=partial(self._end_read, read),
         )
 
     def _end_read(self, read: _Read) -> None:

@@ -32,22 +32,13 @@ if TYPE_CHECKING:
 class _Read:
     """All objects of one retrieve."""
 
-    __slots__ = ("asked_s", "client", "done", "n_bytes", "n_objects")
+    __slots__ = ("asked_s", "done", "n_bytes", "n_objects")
 
-    def __init__(
-        self, client: ObjectClient, n_objects: int, n_bytes: int, done: Event, asked_s: float
-    ) -> None:
-        self.client = client
+    def __init__(self, n_objects: int, n_bytes: int, done: Event, asked_s: float) -> None:
         self.n_objects = n_objects
         self.n_bytes = n_bytes
         self.done = done
         self.asked_s = asked_s
-
-    def begin(self) -> None:
-        self.client._begin_read(self)
-
-    def end(self) -> None:
-        self.client._end_read(self)
 
 
 class ObjectClient:
@@ -129,9 +120,9 @@ class ObjectClient:
         )
         warmup_s = warmup_extra_s(self._loads, self._warmup_first_s, self._warmup_loads)
         self._loads += 1
-        read = _Read(self, n_objects, n_objects * chunk_bytes, done, now_s)
+        read = _Read(n_objects, n_objects * chunk_bytes, done, now_s)
         self._turns.close()
-        self._starts.add(now_s + (latency_s + fill_s + warmup_s), read.begin)
+        self._starts.add(now_s + (latency_s + fill_s + warmup_s), partial(self._begin_read, read))
         return done
 
     def write(
@@ -195,7 +186,7 @@ class ObjectClient:
             count=self._ranks,
             streams=min(read.n_objects, self.connections),
             per_stream_bytes_per_s=self._read_bytes_per_s,
-            on_done=read.end,
+            on_done=partial(self._end_read, read),
         )
 
     def _end_read(self, read: _Read) -> None:

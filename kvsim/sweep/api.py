@@ -3,10 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kvsim.errors import SimulationError
 from kvsim.spec.scenario import Scenario
 from kvsim.sweep.design import expand
-from kvsim.sweep.execute import execute
+from kvsim.sweep.execute import execute_or_raise
 from kvsim.sweep.table import rows, tabulate
 
 if TYPE_CHECKING:
@@ -24,21 +23,8 @@ def sweep(
     """Simulate every combination and hand back one tidy table, a row a run.
 
     Columns: setup, the paths of the grid, seed, then the keys of `RunResult.summary()`. Rows follow
-    the order of the arguments; `jobs` processes share the work and change nothing else. A run that
-    fails raises SimulationError once the others have ended.
+    the order of the arguments; `jobs` processes share the work and change nothing else. The
+    first run that fails ends the others with a SimulationError.
     """
     points = expand(base, setups=setups, grid=grid, seeds=list(seeds))
-    summaries = {}
-    failed = []
-    for outcome in execute(points, jobs=jobs):
-        if outcome.summary is None:
-            failed.append(outcome)
-        else:
-            summaries[outcome.key] = outcome.summary
-    if failed:
-        named = {point.key: point.title for point in points}
-        first = failed[0]
-        raise SimulationError(
-            f"{len(failed)} of {len(points)} runs failed, first {named[first.key]}: {first.error}"
-        )
-    return tabulate(rows(points, summaries))
+    return tabulate(rows(points, dict(execute_or_raise(points, jobs=jobs))))

@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from kvsim.errors import SimulationError
 from kvsim.sweep.design import Point
 
 _SECONDS_PER_WEIGHT = 4e-5
@@ -123,6 +124,17 @@ def execute(
         yield from _in_pool([point], jobs=jobs, in_flight=1, run=run, died=culprits)
         if culprits:
             yield Outcome(point.key, None, 0.0, error=DIED)
+
+
+def execute_or_raise(
+    points: Sequence[Point], *, jobs: int, run: Callable[..., Outcome] = run_point
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield key and summary of each run as it ends; the first that fails ends the others."""
+    titles = {point.key: point.title for point in points}
+    for outcome in execute(points, jobs=jobs, run=run):
+        if outcome.summary is None:
+            raise SimulationError(f"a run failed ({titles[outcome.key]}): {outcome.error}")
+        yield outcome.key, outcome.summary
 
 
 def _in_pool(

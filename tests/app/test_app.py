@@ -56,7 +56,7 @@ def finish(app: AppTest, seconds: float = 90) -> AppTest:
 
 
 def test_the_first_screen_answers_in_words(app: AppTest) -> None:
-    assert "meets TTFT mean < 2 s: it is 1.74 s" in verdict(app)
+    assert "meets TTFT mean < 2 s: it is 1.742 s" in verdict(app)
     assert any("Binds first:" in each.value for each in app.markdown)
     assert len(app.metric) == 6
     assert app.metric[0].delta
@@ -69,7 +69,7 @@ def test_a_promise_that_prefill_alone_breaks_is_told(app: AppTest) -> None:
     shown = next(each.value for each in app.metric if each.label == "TTFT, p95")
     assert verdict(app).endswith(f"misses TTFT p95 < 2 s: it is {shown}")
     alone = next(each.value for each in app.markdown if "alone:**" in each.value)
-    assert "prefill (2.77 s)" in alone
+    assert "prefill (2.768 s)" in alone
     assert "loads" not in alone
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kvsim.calibration.compare import SHARES, compare_metrics, compare_run, measured_metrics
+from kvsim.calibration.compare import SHARES, compare_metrics, measured_metrics
+from kvsim.calibration.comparison import compare_in_full
 from kvsim.calibration.readers.run_folder import MeasuredRun, load_run
 from kvsim.errors import CalibrationError
 from kvsim.spec import load_scenario
@@ -41,7 +42,7 @@ def test_compare_simulates_the_scenario(excerpt: Path) -> None:
     scenario = load_scenario(
         VALIDATION / "cpu40GB_131k_pool__qa10k.yaml", changes={"workload.time": "10s"}
     )
-    table = compare_run(excerpt, scenario)
+    table = compare_in_full(excerpt, scenario).metrics
     assert list(table)[:2] == ["finished_per_s", "ttft_s_mean"]
     for row in table.values():
         assert row["simulated"] is not None

@@ -5,17 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.cache.keys import Keys, cut, num_keys, parts_key
 from kvsim.cache.make import make_chunk_tier
-
-VERBS = ["store", "store", "lookup", "lookup", "release", "unpin"]
-
-
-def keys_of(text: int, lo: int, hi: int) -> Keys:
-    """Name chunks of a prompt whose first three are shared by all texts."""
-    shared = range(parts_key(0, 0), parts_key(0, 3))
-    own = range(parts_key(text + 1, 3), parts_key(text + 1, 20))
-    return cut([shared, own], lo, hi)
+from tests.tier_steps import VERBS, Twins, keys_of
 
 
 @given(
@@ -32,36 +23,9 @@ def test_extents_equal_keys(
     capacity: int, eviction: str, steps: list[tuple[str, int, int, int]]
 ) -> None:
     tiers = [make_chunk_tier(capacity, eviction, extents=extents) for extents in (True, False)]
-    held: list[int] = []
-    pinned: list[int] = []
+    twins = Twins(tiers)
     for request_id, (verb, text, length, choice) in enumerate(steps):
-        if verb == "store":
-            lo = choice % (length + 1)
-            keys = keys_of(text, lo, length)
-            granted = [tier.can_allocate(num_keys(keys)) for tier in tiers]
-            assert granted[0] == granted[1]
-            keys = cut(keys, 0, granted[0])
-            for tier in tiers:
-                tier.allocate(granted[0])
-                tier.insert(keys, held=bool(choice % 3 == 0))
-            if choice % 3 == 0:
-                held += [key for run in keys for key in run]
-        elif verb == "lookup":
-            keys = keys_of(text, 0, length)
-            found = [tier.prefix(keys) for tier in tiers]
-            assert found[0] == found[1]
-            if found[0]:
-                for tier in tiers:
-                    tier.pin(request_id, cut(keys, 0, found[0]))
-                pinned.append(request_id)
-        elif verb == "release" and held:
-            key = held.pop(choice % len(held))
-            for tier in tiers:
-                tier.release([key])
-        elif verb == "unpin" and pinned:
-            request = pinned.pop(choice % len(pinned))
-            for tier in tiers:
-                tier.unpin(request)
+        twins.step(request_id, verb, text, length, choice)
         assert len({tier.used_chunks for tier in tiers}) == 1
         assert len({tier.num_resident for tier in tiers}) == 1
         assert len({tier.busy_chunks for tier in tiers}) == 1

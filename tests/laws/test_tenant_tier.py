@@ -5,19 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.cache.keys import Keys, cut, num_keys, parts_key
+from kvsim.cache.keys import cut, num_keys
 from kvsim.cache.make import make_chunk_tier
 from kvsim.cache.tenant_tier import NO_LIMIT, Allowance, TenantTier
+from tests.tier_steps import VERBS, Twins, keys_of
 
-VERBS = ["store", "store", "lookup", "lookup", "release", "unpin"]
 TENANTS = ("a", "b", "c", None)
-
-
-def keys_of(text: int, lo: int, hi: int) -> Keys:
-    """Name chunks of a prompt whose first three are shared by all texts."""
-    shared = range(parts_key(0, 0), parts_key(0, 3))
-    own = range(parts_key(text + 1, 3), parts_key(text + 1, 20))
-    return cut([shared, own], lo, hi)
 
 
 @st.composite
@@ -62,43 +55,17 @@ def test_extents_equal_keys_and_limits_hold(
 ) -> None:
     capacity, allowances = room
     tiers = [build(capacity, eviction, allowances, extents=extents) for extents in (True, False)]
-    held: list[int] = []
-    pinned: list[int] = []
+    twins = Twins(tiers)
     for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
-        if verb == "store":
-            keys = keys_of(text, choice % (length + 1), length)
-            for tier in tiers:
-                tier.charge_to(tenant)
-            granted = [tier.can_allocate(num_keys(keys)) for tier in tiers]
-            assert granted[0] == granted[1]
-            keys = cut(keys, 0, granted[0])
-            before = dict(tiers[0].used_by)
-            for tier in tiers:
-                tier.allocate(granted[0])
-                tier.insert(keys, held=bool(choice % 3 == 0))
-            for name, allowance in allowances.items():
-                used = tiers[0].used_by[name]
-                assert used <= allowance.quota
-                if name != tenant:
-                    assert used >= min(before.get(name, 0), allowance.reserved)
-            if choice % 3 == 0:
-                held += [key for run in keys for key in run]
-        elif verb == "lookup":
-            keys = keys_of(text, 0, length)
-            found = [tier.prefix(keys) for tier in tiers]
-            assert found[0] == found[1]
-            if found[0]:
-                for tier in tiers:
-                    tier.pin(request_id, cut(keys, 0, found[0]))
-                pinned.append(request_id)
-        elif verb == "release" and held:
-            key = held.pop(choice % len(held))
-            for tier in tiers:
-                tier.release([key])
-        elif verb == "unpin" and pinned:
-            request = pinned.pop(choice % len(pinned))
-            for tier in tiers:
-                tier.unpin(request)
+        before = dict(tiers[0].used_by)
+        for tier in tiers:
+            tier.charge_to(tenant)
+        twins.step(request_id, verb, text, length, choice)
+        for name, allowance in allowances.items():
+            used = tiers[0].used_by[name]
+            assert used <= allowance.quota
+            if name != tenant:
+                assert used >= min(before.get(name, 0), allowance.reserved)
         one, other = tiers
         assert one.used_by == other.used_by
         assert one.evicted_of == other.evicted_of

@@ -13,6 +13,7 @@ import numpy as np
 from kvsim.calibration.fit.passes import UPLOADS, RunTrace
 from kvsim.calibration.fit.results import MIN_COUNT, Findings
 from kvsim.spec import ObjectStorageSpec
+from kvsim.units import format_rate
 
 _WINDOW_S = 0.5
 _STALLED_S = 1.0
@@ -42,7 +43,7 @@ def fit_uploads(
         f"{root}.write.per_connection",
         each,
         unit="B/s",
-        data=f"half seconds with a backlog of uploads (in all {_median(rates) / 1e9:.2f} GB/s)",
+        data=f"half seconds with a backlog of uploads (in all {format_rate(_median(rates))})",
         note="the client feeds all uploads from one thread; the store's limit is not reached",
     )
     late = [seconds for trace in own for seconds in _lateness(trace)]

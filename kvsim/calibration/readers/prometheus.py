@@ -23,7 +23,6 @@ _OLD_NAMES = {
     "vllm:gpu_prefix_cache_queries": "vllm:prefix_cache_queries",
     "vllm:gpu_prefix_cache_hits": "vllm:prefix_cache_hits",
 }
-_OWN_LABELS = frozenset({"engine", "model_name"})
 _SHARES = ("_perc", "_ratio", "_rate", "_usage")
 
 Labels = tuple[tuple[str, str], ...]

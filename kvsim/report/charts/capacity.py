@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from kvsim.report import style
-from kvsim.report.text import short
+from kvsim.text import short
 from kvsim.workload.trace_hits import Hits
 
 GIB: Final = 2**30

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kvsim.report import style
-from kvsim.report.text import short
+from kvsim.text import short
 
 SOURCES: Final[Mapping[str, tuple[str, str, str]]] = {
     "hit_tokens_hbm": ("found in HBM", style.HBM, ""),

@@ -13,6 +13,7 @@ from kvsim.cli import main
 
 ROOT = Path(__file__).parents[3]
 ONE = str(ROOT / "experiments" / "storagegrid-one.yaml")
+RECORDED = str(ROOT / "experiments" / "validation" / "runs" / "cpu40GB_131k_pool__qa10k")
 SHORT = ["--set", "workload.time=20", "--set", "workload.num_users=3"]
 SWEEP = """
 name: tiny
@@ -236,7 +237,8 @@ def test_version_and_help(capsys: Capture) -> None:
         ["report", "no-such-folder", "--out", "no/such/page.html"],
         ["sensitivity", "no-such-file.yaml"],
         ["sensitivity", ONE, "--change", "load"],
-        ["sensitivity", ONE, "--out", "no/such/page.html"],
+        ["sensitivity", ONE, "--html", "no/such/page.html"],
+        ["compare", RECORDED, "--html", "no/such/page.html"],
         ["report", str(ROOT / "experiments")],
         ["profiles", "bananas"],
         ["profiles", "gpus", "banana"],

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kvsim.cli import app as kvsim_app
-from kvsim.cli.trace import app
+from kvsim.cli import app
 from kvsim.errors import KvsimError
 from kvsim.workload.trace_stats import measure_reuse
 from kvsim.workload.traces import read_trace
@@ -18,8 +17,8 @@ DATA = Path(__file__).parents[2] / "data" / "traces"
 
 
 def run(*words: object) -> str:
-    """Run a command that must succeed and return what it printed to stdout."""
-    result = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "80"})
+    """Run a command of `kvsim trace` that must succeed and return what it printed to stdout."""
+    result = CliRunner().invoke(app, ["trace", *map(str, words)], env={"COLUMNS": "80"})
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
@@ -125,16 +124,6 @@ def test_refusals_are_one_clear_line(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def hits(*words: object) -> str:
-    result = CliRunner().invoke(
-        kvsim_app, ["trace", "hits", *map(str, words)], env={"COLUMNS": "80"}
-    )
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 @pytest.mark.parametrize(
     "name", ["mooncake_conversation.jsonl", "azure_code.csv", "kv_cache_tester.parquet"]
 )
@@ -146,7 +135,9 @@ def test_info_writes_a_page(name: str, tmp_path: Path) -> None:
 
 def test_hits_by_size_and_policy(tmp_path: Path) -> None:
     page = tmp_path / "hits.html"
-    shown = hits(DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--chart", page)
+    shown = run(
+        "hits", DATA / "mooncake_conversation.jsonl", "--model", "llama-3.1-8b", "--html", page
+    )
     assert "lru" in shown
     assert "optimal" in shown
     assert "GiB" in shown
@@ -159,7 +150,7 @@ def test_hits_by_size_and_policy(tmp_path: Path) -> None:
 def test_hits_as_json() -> None:
     words = ["--model", "llama-3.1-8b", "--capacity", "4GiB", "--capacity", "100000"]
     found = json.loads(
-        hits(DATA / "mooncake_conversation.jsonl", *words, "--policy", "lru", "--json")
+        run("hits", DATA / "mooncake_conversation.jsonl", *words, "--policy", "lru", "--json")
     )
     assert [row["capacity_tokens"] for row in found["rows"]] == [32_768, 99_840]
     assert found["rows"][0]["capacity_bytes"] == 4 << 30
@@ -171,11 +162,11 @@ def test_hits_as_json() -> None:
 
 def test_hits_refuses_what_it_cannot_know() -> None:
     with pytest.raises(KvsimError, match="bytes need --model"):
-        hits(DATA / "mooncake_conversation.jsonl", "--capacity", "4GiB")
+        run("hits", DATA / "mooncake_conversation.jsonl", "--capacity", "4GiB")
     with pytest.raises(KvsimError, match="--policy lruu: does not exist; did you mean 'lru'"):
-        hits(DATA / "mooncake_conversation.jsonl", "--policy", "lruu")
+        run("hits", DATA / "mooncake_conversation.jsonl", "--policy", "lruu")
     with pytest.raises(KvsimError, match="no hash ids"):
-        hits(DATA / "azure_code.csv")
+        run("hits", DATA / "azure_code.csv")
 
 
 def test_a_run_tells_of_damaged_rows(tmp_path: Path) -> None:
@@ -185,11 +176,11 @@ def test_a_run_tells_of_damaged_rows(tmp_path: Path) -> None:
     scenario = DATA.parents[2] / "experiments" / "mooncake-conversation.yaml"
     words = ["run", str(scenario), "--set", f"workload.file={file}"]
     for more in ([], ["--no-time"], ["--json"]):
-        result = CliRunner().invoke(kvsim_app, [*words, *more], env={"COLUMNS": "80"})
+        result = CliRunner().invoke(app, [*words, *more], env={"COLUMNS": "80"})
         assert result.exit_code == 0
         assert "2 damaged rows of" in result.stderr
         assert "line 2: timestamp: -4 is negative" in result.stderr
-    strict = CliRunner().invoke(kvsim_app, [*words, "--set", "workload.strict=true"])
+    strict = CliRunner().invoke(app, [*words, "--set", "workload.strict=true"])
     assert isinstance(strict.exception, KvsimError)
     assert "line 2: timestamp: -4 is negative" in str(strict.exception)
 
@@ -204,11 +195,11 @@ def test_a_run_with_tenants_prints_and_saves_their_table(tmp_path: Path) -> None
         "  user_history_prompt: 900, answer_len: 10, time: 20}\n"
     )
     words = ["run", str(scenario), "--out", str(tmp_path / "out")]
-    shown = CliRunner().invoke(kvsim_app, words, env={"COLUMNS": "80"}).stdout
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "80"}).stdout
     assert "gold" in shown
     assert "Jain's index of service per weight" in shown
     assert max(len(line) for line in shown.splitlines() if line[:1] in "┏┃│└┡") <= 80
     assert (tmp_path / "out" / "tenants.parquet").is_file()
-    found = json.loads(CliRunner().invoke(kvsim_app, ["run", str(scenario), "--json"]).stdout)
+    found = json.loads(CliRunner().invoke(app, ["run", str(scenario), "--json"]).stdout)
     assert [row["tenant"] for row in found["tenants"]] == ["gold", "free"]
     assert 0.5 <= found["fairness"]["jain_service_per_weight"] <= 1

@@ -157,7 +157,7 @@ def test_excluded_designs_say_why(short: Scenario) -> None:
     assert answer.best is None
     assert answer.best_scenario is None
     words = " ".join(search_words(answer))
-    assert "No design that was tried keeps the SLO (ttft:p95 < 0.001 s) and gpus<2." in words
+    assert "No design that was tried keeps the SLO (ttft:p95 < 1 ms) and gpus<2." in words
     assert "The nearest is qwen3-8b" in words or "The nearest is model qwen3-8b" in words
     assert "2 cannot be built or run" in words
 

@@ -9,7 +9,6 @@ from kvsim.report import style
 from kvsim.report.charts import requests as charts
 from kvsim.report.charts import sweeps, tokens
 from kvsim.report.storagegrid import CONTEXT
-from kvsim.report.text import short
 
 MakeFrame = Callable[..., pd.DataFrame]
 TITLE = "user context, tokens"
@@ -73,15 +72,6 @@ def test_live_sessions_have_mean_and_most(make_frame: MakeFrame) -> None:
     figure = sweeps.live_sessions(make_frame(), x=CONTEXT, x_title=TITLE)
     assert len(figure.data) == 8
     assert max(figure.data[1].y) == 70
-
-
-def test_short_context() -> None:
-    assert [short(tokens) for tokens in (500, 1_000, 2_500, 35_000)] == [
-        "500",
-        "1k",
-        "2.5k",
-        "35k",
-    ]
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ from kvsim.report.storagegrid import (
     published_figures,
     simulate_figure,
 )
-from kvsim.report.text import signed
+from kvsim.text import signed
 
 MakeFrame = Callable[..., pd.DataFrame]
 
 
-def figure(metric: str, *, low: float, high: float) -> PublishedFigure:
+def value_text(metric: str, *, low: float, high: float) -> PublishedFigure:
     return PublishedFigure("s3", "cpu", metric, (low + high) / 2, low, high, "")
 
 
@@ -39,7 +39,7 @@ def test_eight_figures_are_published_with_addresses() -> None:
 
 
 def test_largest_gain_is_found_with_its_context(make_frame: MakeFrame) -> None:
-    found = simulate_figure(make_frame(), figure("finished_per_s", low=0.6, high=0.9))
+    found = simulate_figure(make_frame(), value_text("finished_per_s", low=0.6, high=0.9))
     assert found.median == pytest.approx(2.04 / 1.16 - 1)
     assert found.contexts == (25_000,)
     assert found.consistent
@@ -47,7 +47,7 @@ def test_largest_gain_is_found_with_its_context(make_frame: MakeFrame) -> None:
 
 
 def test_largest_drop_of_ttft_is_the_most_negative(make_frame: MakeFrame) -> None:
-    found = simulate_figure(make_frame(), figure("ttft_s_mean", low=-0.6, high=-0.4))
+    found = simulate_figure(make_frame(), value_text("ttft_s_mean", low=-0.6, high=-0.4))
     assert found.median == pytest.approx(0.6 / 12 - 1)
     assert not found.consistent
 
@@ -56,7 +56,7 @@ def test_seeds_give_median_and_spread(make_frame: MakeFrame) -> None:
     frame = make_frame(seeds=3)
     worse = (frame["setup"] == "cpu") & (frame["seed"] == 2)
     frame.loc[worse, "finished_per_s"] *= 1.1
-    found = simulate_figure(frame, figure("finished_per_s", low=0.6, high=0.9))
+    found = simulate_figure(frame, value_text("finished_per_s", low=0.6, high=0.9))
     assert found.lowest < found.median == pytest.approx(found.highest)
     assert len(found.contexts) == 3
 
@@ -70,7 +70,7 @@ def test_different_best_contexts_are_counted(make_frame: MakeFrame) -> None:
     frame = make_frame(seeds=3)
     moved = (frame["setup"] == "cpu") & (frame["seed"] == 1)
     frame.loc[moved & (frame["workload.user_history_prompt"] == 30_000), "finished_per_s"] = 0.1
-    found = simulate_figure(frame, figure("finished_per_s", low=0.6, high=0.9))
+    found = simulate_figure(frame, value_text("finished_per_s", low=0.6, high=0.9))
     assert found.context_words == "25k (2x), 30k (1x)"
 
 
@@ -87,6 +87,6 @@ def test_other_sweeps_are_told_apart(make_frame: MakeFrame) -> None:
 def test_words() -> None:
     assert signed(-0.54) == "\N{MINUS SIGN}54"
     assert signed(1.733) == "+173"
-    assert figure("ttft_s_mean", low=-1, high=-0.98).band_words == "\N{MINUS SIGN}98 % or less"
-    assert figure("finished_per_s", low=0.61, high=0.91).band_words == "+61 to +91 %"
-    assert figure("ttft_s_mean", low=-1, high=-0.98).short_name == "s3/cpu TTFT"
+    assert value_text("ttft_s_mean", low=-1, high=-0.98).band_words == "\N{MINUS SIGN}98 % or less"
+    assert value_text("finished_per_s", low=0.61, high=0.91).band_words == "+61 to +91 %"
+    assert value_text("ttft_s_mean", low=-1, high=-0.98).short_name == "s3/cpu TTFT"

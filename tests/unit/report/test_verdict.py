@@ -64,9 +64,9 @@ def test_what_binds(
 @pytest.mark.parametrize(
     ("slo", "kept", "says"),
     [
-        ("ttft:p95<1000s", True, "meets TTFT p95 < 1e+03 s: it is"),
+        ("ttft:p95<1000s", True, "meets TTFT p95 < 1,000 s: it is"),
         ("ttft:p95<1ms", False, "misses TTFT p95 < 1 ms: it is"),
-        ("ttft<1000s;goodput>0.001", True, "meets TTFT < 1e+03 s for 100.0% of the requests"),
+        ("ttft<1000s;goodput>0.001", True, "meets TTFT < 1,000 s for 100.0% of the requests"),
         (None, None, "requests/s with a first token after"),
     ],
 )
