@@ -1,7 +1,4 @@
-"""The dashboard's entry: look, navigation, and the link that somebody may have followed.
-
-Streamlit runs this file; `kvsim app` starts it.
-"""
+"""What a visit runs: look, navigation, and the link that somebody may have followed."""
 
 from __future__ import annotations
 
