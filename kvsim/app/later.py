@@ -18,7 +18,7 @@ _NOTICE: Final = st.components.v2.component(
     "kvsim_shown",
     js="""export default function ({ setTriggerValue }) {
         const whenIdle = window.requestIdleCallback ?? setTimeout;
-        whenIdle(() => setTriggerValue("shown", true));
+        whenIdle(() => setTriggerValue("shown", true), { timeout: 1000 });
     }""",
 )
 """Tells the server that the browser has shown all that came before."""
