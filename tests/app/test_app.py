@@ -230,6 +230,8 @@ def test_every_preset_opens(app: AppTest, name: str) -> None:
     assert not app.exception
     assert not app.error
     assert len(app.metric) == 6
+    if not name.startswith("Measured:"):
+        assert "falls behind" not in verdict(app)
 
 
 @pytest.mark.parametrize("kind", ["agentic", "rag", "chat"])
