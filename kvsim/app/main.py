@@ -14,7 +14,10 @@ _LOOK = """<style>
 .stMainBlockContainer { padding: 4.2rem 2rem 3rem; }
 [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
 [data-testid="stSidebarHeader"] { height: 2.6rem; }
-@media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem .8rem 3rem; } }
+@media (max-width: 640px) {
+    .stMainBlockContainer { padding: 4.2rem .8rem 3rem; }
+    [data-testid=stElementContainer]:has(> [data-testid=stMetric]) { flex: 1 1 45%; }
+}
 </style>"""
 """Less empty space around the page than Streamlit leaves."""
 
