@@ -17,6 +17,7 @@ _LOOK = """<style>
 @media (max-width: 640px) {
     .stMainBlockContainer { padding: 4.2rem .8rem 3rem; }
     [data-testid=stElementContainer]:has(> [data-testid=stMetric]) { flex: 1 1 45%; }
+    [data-testid=stMarkdownContainer]:has(> table) { overflow-x: auto; }
 }
 </style>"""
 """Less empty space around the page than Streamlit leaves."""
