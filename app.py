@@ -1,6 +1,11 @@
 """The dashboard of a checkout: `streamlit run app.py`."""
 
-from kvsim.app.main import main
+from streamlit.starlette import App
 
-if __name__ == "__main__":
+from kvsim.app.main import main
+from kvsim.app.warm import SCRIPT, lifespan
+
+app = App(SCRIPT, lifespan=lifespan)
+
+if __name__ == "__main__":  # run as a script, as streamlit.testing does
     main()

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from kvsim.app import state
+from kvsim.app import later, state
 from kvsim.app.inputs import Inputs, series, source_text
 from kvsim.app.presets import load_preset
 from kvsim.app.results import prices_of
@@ -51,12 +51,13 @@ def model_card(inputs: Inputs) -> None:
         inputs.field("instances", "Instances")
     with right:
         inputs.field("engine.tensor_parallel_size", "GPUs each (TP)")
-    with st.expander("Data types, router, vLLM, host"):
-        inputs.field("model.weight_bytes_per_param", "Bytes of a weight")
-        inputs.field("model.kv_bytes_per_element", "Bytes of a KV element")
-        inputs.field("router", "Router")
-        inputs.fields("engine", but=("tensor_parallel_size", "gpu_memory_utilization"))
-        inputs.profile("host", "Host")
+    with later.expander("Data types, router, vLLM, host") as opened:
+        if opened:
+            inputs.field("model.weight_bytes_per_param", "Bytes of a weight")
+            inputs.field("model.kv_bytes_per_element", "Bytes of a KV element")
+            inputs.field("router", "Router")
+            inputs.fields("engine", but=("tensor_parallel_size", "gpu_memory_utilization"))
+            inputs.profile("host", "Host")
 
 
 def _pasted_model(inputs: Inputs) -> None:
@@ -104,9 +105,10 @@ def workload_card(inputs: Inputs) -> None:
         if chosen == "rag":
             inputs.field("workload.documents", "Documents")
             shown.append("documents")
-    with st.expander("All of the workload"):
-        inputs.fields("workload", but=shown)
-        inputs.field("seed", "Seed")
+    with later.expander("All of the workload") as opened:
+        if opened:
+            inputs.fields("workload", but=shown)
+            inputs.field("seed", "Seed")
 
 
 def _trace(inputs: Inputs) -> None:
@@ -127,8 +129,9 @@ def _trace(inputs: Inputs) -> None:
         return
     inputs.field("workload.mode", "Arrivals")
     inputs.field("workload.rate_scale", "Factor on the rate")
-    with st.expander("All of the trace"):
-        inputs.fields("workload", but=("file", "mode", "rate_scale", "window"))
+    with later.expander("All of the trace") as opened:
+        if opened:
+            inputs.fields("workload", but=("file", "mode", "rate_scale", "window"))
 
 
 def tiers_card(inputs: Inputs) -> None:
@@ -151,9 +154,10 @@ def tiers_card(inputs: Inputs) -> None:
     total = st.empty()
     inputs.field("offload.cpu.eviction", "CPU: which chunk goes first")
     _store(inputs, base.remote)
-    with st.expander("LMCache settings"):
-        inputs.fields("offload", but=("connector", "cpu", "remote"))
-        inputs.fields("offload.cpu", but=("capacity", "eviction"))
+    with later.expander("LMCache settings") as opened:
+        if opened:
+            inputs.fields("offload", but=("connector", "cpu", "remote"))
+            inputs.fields("offload.cpu", but=("capacity", "eviction"))
     try:
         n_bytes = cpu_tier_bytes(inputs.scenario())
         total.caption(f"{format_bytes(n_bytes)} of CPU memory over all ranks and instances")
@@ -188,17 +192,18 @@ def _store(inputs: Inputs, own: RemoteSpec | None) -> None:
             inputs.changes["offload.remote.start_from"] = None
     path = "offload.remote.profile"
     inputs.stops(f"{path}.read.bandwidth", "Store: read bandwidth", RATE_STOPS)
-    with st.expander("Store: capacity, writes, latency, streams, client"):
-        inputs.fields("offload.remote", but=("profile", "start_from"))
-        inputs.fields(
-            path,
-            but=(
-                "read.bandwidth",
-                "usd_per_tb_month",
-                "usd_per_1000_get",
-                "usd_per_1000_put",
-            ),
-        )
+    with later.expander("Store: capacity, writes, latency, streams, client") as opened:
+        if opened:
+            inputs.fields("offload.remote", but=("profile", "start_from"))
+            inputs.fields(
+                path,
+                but=(
+                    "read.bandwidth",
+                    "usd_per_tb_month",
+                    "usd_per_1000_get",
+                    "usd_per_1000_put",
+                ),
+            )
 
 
 def promise_card(inputs: Inputs) -> None:
@@ -224,8 +229,9 @@ def promise_card(inputs: Inputs) -> None:
         help="Prices that a list does not name come from the profiles of GPU and store.",
     )
     st.session_state["price_list"] = chosen
-    with st.expander("Prices"):
-        _prices(inputs.scenario, chosen, given)
+    with later.expander("Prices", opened=bool(given)) as opened:
+        if opened:
+            _prices(inputs.scenario, chosen, given)
 
 
 def _prices(scenario: Callable[[], Scenario], name: str, given: dict[str, Any]) -> None:
@@ -243,7 +249,7 @@ def _prices(scenario: Callable[[], Scenario], name: str, given: dict[str, Any]) 
         value = st.number_input(
             f"{field.replace('_', ' ')} :gray-badge[{source.kind}]",
             min_value=0.0,
-            value=float(listed),
+            value=float(given.get(field, listed)),
             format="%.6g",
             key=f"{state.generation()}|price|{name}|{field}|{number(listed, 6)}",
             help=f"{about}\n\n{source_text(source)}",

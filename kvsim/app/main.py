@@ -1,7 +1,4 @@
-"""The dashboard's entry: look, navigation, and the link that somebody may have followed.
-
-Streamlit runs this file; `kvsim app` starts it.
-"""
+"""What a visit runs: look, navigation, and the link that somebody may have followed."""
 
 from __future__ import annotations
 
@@ -17,7 +14,11 @@ _LOOK = """<style>
 .stMainBlockContainer { padding: 4.2rem 2rem 3rem; }
 [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
 [data-testid="stSidebarHeader"] { height: 2.6rem; }
-@media (max-width: 640px) { .stMainBlockContainer { padding: 4.2rem .8rem 3rem; } }
+@media (max-width: 640px) {
+    .stMainBlockContainer { padding: 4.2rem .8rem 3rem; }
+    [data-testid=stElementContainer]:has(> [data-testid=stMetric]) { flex: 1 1 45%; }
+    [data-testid=stMarkdownContainer]:has(> table) { overflow-x: auto; }
+}
 </style>"""
 """Less empty space around the page than Streamlit leaves."""
 

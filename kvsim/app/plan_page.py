@@ -230,7 +230,7 @@ def _cheapest(design: state.Design) -> None:
     if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
         state.start(design.preset, Scenario.from_dict(data["best"]))
         st.rerun()
-    st.dataframe(named.set_index("design"))
+    st.dataframe(named[["design", *table.columns]], hide_index=True)
 
 
 def _axes(row: dict[str, Any], axes: dict[str, list[Any]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import streamlit as st
@@ -17,9 +18,10 @@ from kvsim.metrics.cost import Cost, GpuTime, cost_of, gpu_time, gpus_avoided
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.slo import SloReport, evaluate_run
 from kvsim.plan.demand import Demand, demands
+from kvsim.report.run_words import tell_run
 from kvsim.report.verdict import Verdict, verdict
 from kvsim.simulate import simulate
-from kvsim.spec.cost import Prices, load_prices, resolve_prices
+from kvsim.spec.cost import PriceList, Prices, load_prices, resolve_prices
 from kvsim.spec.scenario import Scenario
 from kvsim.sweep.design import expand
 from kvsim.sweep.execute import estimate_s
@@ -40,6 +42,8 @@ class Answer:
     """Name of the calibration that it is judged by."""
     gpu_time: GpuTime
     demands: tuple[Demand, ...]
+    details: tuple[str, ...]
+    """The run in more words."""
 
 
 def scenario_text(scenario: Scenario) -> str:
@@ -57,7 +61,7 @@ def answer(scenario: Scenario) -> Answer:
     return _answer(scenario_text(scenario))
 
 
-@st.cache_resource(show_spinner="Simulating ...", max_entries=_MOST)
+@st.cache_resource(show_spinner=False, max_entries=_MOST)
 def _answer(text: str) -> Answer:
     return read_answer(simulate(Scenario.from_dict(json.loads(text))))
 
@@ -72,6 +76,7 @@ def read_answer(result: RunResult) -> Answer:
         basis.name,
         gpu_time(result),
         tuple(demands(result)),
+        tell_run(result).details,
     )
 
 
@@ -94,17 +99,23 @@ def prices_of(scenario: Scenario, price_list: str, given: dict[str, float]) -> P
     """Choose the prices that hold for a scenario."""
     remote = scenario.offload.remote
     store = remote.profile if remote is not None else None
-    return resolve_prices(load_prices(price_list), scenario.gpu, store, given=given)
+    return resolve_prices(_price_list(price_list), scenario.gpu, store, given=given)
+
+
+@lru_cache(maxsize=32)
+def _price_list(name: str) -> PriceList:
+    return load_prices(name)
 
 
 def cost(found: Answer, prices: Prices) -> Cost:
     """Price a run."""
-    return cost_of(found.result, prices)
+    return cost_of(found.result, prices, used=found.gpu_time)
 
 
 def avoided(found: Answer, baseline: Answer) -> float | None:
     """Say how many GPUs the design saves against the baseline."""
-    return gpus_avoided(found.result, baseline.result)
+    used = (found.gpu_time, baseline.gpu_time)
+    return gpus_avoided(found.result, baseline.result, used=used)
 
 
 def gpu_only(scenario: Scenario) -> Scenario:

@@ -53,13 +53,18 @@ class Design:
         return plain(self.name)
 
 
+def begun(preset: str = DEFAULT) -> Design:
+    """Return the design that a preset begins with: it always promises something."""
+    scenario = load_preset(preset)
+    if scenario.slo is None:
+        promise = SloSpec.model_validate(PROMISES.get(preset, PROMISE))
+        scenario = scenario.replace({"slo": promise.model_dump(mode="json")})
+    return Design(preset, scenario)
+
+
 def start(preset: str = DEFAULT, scenario: Scenario | None = None) -> None:
     """Begin anew with a preset, or with a design that was made from one."""
-    chosen = scenario or load_preset(preset)
-    if scenario is None and chosen.slo is None:
-        promise = SloSpec.model_validate(PROMISES.get(preset, PROMISE))
-        chosen = chosen.replace({"slo": promise.model_dump(mode="json")})
-    design = Design(preset, chosen)
+    design = begun(preset) if scenario is None else Design(preset, scenario)
     st.session_state["base"] = st.session_state["design"] = design
     st.session_state["generation"] = st.session_state.get("generation", 0) + 1
 
@@ -88,6 +93,11 @@ def generation() -> int:
     """Count the beginnings; inputs of an earlier one are forgotten."""
     base()
     return int(st.session_state["generation"])
+
+
+def is_untouched() -> bool:
+    """Tell whether no inputs have been shown since the last beginning, or since another page."""
+    return f"{generation()}|workload kind" not in st.session_state
 
 
 def pins() -> list[Design]:

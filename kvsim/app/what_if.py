@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kvsim.app import cards, load, state
+from kvsim.app import cards, later, load, state, views
 from kvsim.app.inputs import Inputs
 from kvsim.app.presets import presets
 from kvsim.app.results import (
@@ -18,10 +18,10 @@ from kvsim.app.results import (
     prices_of,
     read_answer,
 )
+from kvsim.app.share import share
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.metrics.result import RunResult
-from kvsim.report.run_words import tell_run
 from kvsim.report.verdict import HEADLINE, Verdict
 from kvsim.spec.scenario import Scenario
 from kvsim.text import number, signed
@@ -36,24 +36,49 @@ _LESS_IS_GOOD = ("ttft_s_mean", "ttft_s_p95")
 
 def page() -> None:
     """Show what the inputs lead to."""
-    if st.session_state.get("link_error"):
-        st.error(st.session_state.pop("link_error"), icon=":material/link_off:")
-    scenario = _inputs()
-    if scenario is None:
-        return
-    design = state.remember(scenario)
-    try:
-        found = _answer(scenario)
-        if found is None:
+    if state.is_untouched():
+        if st.session_state.get("link_error"):
+            st.error(st.session_state["link_error"], icon=":material/link_off:")
+        # Widgets forget what they showed while another page was open: begin where we left. New
+        # inputs change nothing, so that the answer need not wait for them.
+        made = state.design()
+        state.start(made.preset, made.scenario)
+        shown = _first_screen(state.design())
+        if not later.words_are_shown():
+            st.sidebar.caption("Inputs and charts follow.")
             return
-        baseline = _baseline(scenario)
+        _inputs()
+    else:
+        st.session_state.pop("link_error", None)
+        scenario = _inputs()
+        shown = None if scenario is None else _first_screen(state.remember(scenario))
+    if shown is not None:
+        _views(*shown)
+
+
+def _first_screen(design: state.Design) -> tuple[state.Design, Answer, Answer | None] | None:
+    """Answer in words and figures; None where there is no answer yet, or none at all."""
+    try:
+        with st.spinner("Simulating ..."):
+            found = _answer(design.scenario)
+        if found is None:
+            return None
         words, _ = judge(found)
         _verdict(design, words, found)
+        with st.spinner("Simulating the baseline ..."):
+            baseline = _baseline(design.scenario)
         _headline(found, baseline)
         _actions(design, found)
-        # The answer is on screen before plotly and the charts are imported.
-        from kvsim.app import views
+    except KvsimError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    return design, found, baseline
 
+
+@st.fragment
+def _views(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    """Show what is behind the answer; only this part of the page follows the choice of a view."""
+    try:
         views.show(design, found, baseline)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
@@ -62,11 +87,6 @@ def page() -> None:
 def _inputs() -> Scenario | None:
     """Show the cards; None, and a message, where they do not make a scenario."""
     base = state.base()
-    if f"{state.generation()}|workload kind" not in st.session_state:
-        # Widgets forget what they showed while another page was open: begin where we left.
-        made = state.design()
-        state.start(made.preset, made.scenario)
-        base = state.base()
     inputs = Inputs(base.scenario)
     problem: str | None = None
     with st.sidebar:
@@ -135,7 +155,7 @@ def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             load.largest(design)
             with st.popover("In more words", type="tertiary"):
-                for line in tell_run(found.result).details:
+                for line in found.details:
                     st.markdown(f"- {state.plain(line)}")
 
 
@@ -223,7 +243,11 @@ def _actions(design: state.Design, found: Answer) -> None:
         if state.pins() and st.button("Unpin all", icon=":material/keep_off:"):
             state.pins().clear()
             st.rerun()
-        with st.popover("Share and take away", icon=":material/ios_share:"):
-            from kvsim.app.share import share
+        _share(design, found)
 
+
+@st.fragment
+def _share(design: state.Design, found: Answer) -> None:
+    with later.popover("Share and take away", ":material/ios_share:") as is_open:
+        if is_open:
             share(design, found)

@@ -35,4 +35,4 @@ def entry_script() -> Path:
     package = Path(str(resources.files("kvsim")))
     checkout = package.parent / "app.py"
     is_checkout = checkout.is_file() and (package.parent / ".streamlit").is_dir()
-    return checkout if is_checkout else package / "app" / "main.py"
+    return checkout if is_checkout else package / "app" / "serve.py"

@@ -152,19 +152,22 @@ def standing_usd_per_hour(scenario: Scenario, prices: Prices) -> tuple[float, fl
     return gpus * prices.gpu_usd_per_hour, ram_bytes / GB * prices.ram_usd_per_gb_hour
 
 
-def gpus_avoided(design: RunResult, baseline: RunResult) -> float | None:
+def gpus_avoided(
+    design: RunResult, baseline: RunResult, *, used: tuple[GpuTime, GpuTime] | None = None
+) -> float | None:
     """Say how many GPUs more the baseline needs to serve what the design serves as busily.
 
     From busy GPU time for each finished request: GPUs of the design * (baseline's / design's - 1).
-    Negative where the design needs more; None where either finished nothing.
+    Negative where the design needs more; None where either finished nothing. `used` is the
+    `gpu_time` of both where that is known already.
     """
     scenario = design.scenario
     gpus = scenario.instances * scenario.engine.tensor_parallel_size
     each = []
-    for result in (design, baseline):
+    results = (design, baseline)
+    for result, spent in zip(results, used or map(gpu_time, results), strict=True):
         finished = _number(result.summary_dict()["finished"])
-        ranks = result.scenario.engine.tensor_parallel_size
-        busy_s = gpu_time(result).busy_s * ranks
+        busy_s = spent.busy_s * result.scenario.engine.tensor_parallel_size
         if not finished or not busy_s:
             return None
         each.append(busy_s / finished)

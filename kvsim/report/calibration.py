@@ -14,7 +14,8 @@ from kvsim.report.style import layout
 from kvsim.text import coefficient_text, percent
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#7F7F7F")
-_MOST_POINTS = 4_000
+_MOST_POINTS = 1_000
+"""Points of a chart: as SVG, for a browser keeps only some five charts of WebGL alive."""
 _CLIP = 0.3
 
 
@@ -88,11 +89,11 @@ def _scatter(part: Residuals, feature: str) -> go.Figure:
     figure = go.Figure()
     x, errors = part.features[feature], np.clip(part.errors, -_CLIP, _CLIP)
     groups = np.array(part.groups)
-    step = max(1, len(x) // _MOST_POINTS)
+    step = -(-len(x) // _MOST_POINTS)
     for place, group in enumerate(dict.fromkeys(part.groups)):
         mine = np.flatnonzero(groups == group)[::step]
         figure.add_trace(
-            go.Scattergl(
+            go.Scatter(
                 x=x[mine],
                 y=errors[mine],
                 mode="markers",

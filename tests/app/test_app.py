@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
 from kvsim.app import link
@@ -14,6 +15,14 @@ from kvsim.app.presets import load_preset, presets
 from kvsim.app.state import Design
 
 GIB = 2**30
+STORE = "Store: capacity, writes, latency, streams, client"
+BOXES = (
+    "Data types, router, vLLM, host",
+    "All of the workload",
+    "LMCache settings",
+    STORE,
+    "Prices",
+)
 ROOT = Path(__file__).parents[2]
 
 
@@ -27,6 +36,19 @@ def headline(app: AppTest) -> list[str]:
 
 def verdict(app: AppTest) -> str:
     return next(each.value for each in app.markdown if each.value.startswith("#### :"))
+
+
+def fill(app: AppTest, *labels: str) -> AppTest:
+    """Open boxes of inputs."""
+    generation = app.session_state["generation"]
+    app.session_state["filled"] = {f"{generation}|{label}" for label in labels}
+    return app.run()
+
+
+def share(app: AppTest) -> AppTest:
+    """Open what a visitor takes away."""
+    app.session_state["popover Share and take away"] = True
+    return app.run()
 
 
 def open_page(app: AppTest, name: str) -> AppTest:
@@ -63,6 +85,46 @@ def test_the_first_screen_answers_in_words(app: AppTest) -> None:
     assert any("**gpu**: a100-40gb" in each.value for each in app.markdown)
 
 
+def test_inputs_and_charts_wait_until_the_answer_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ContextProxy, "headers", {"Host": "localhost"})
+    app = AppTest.from_file("../../app.py", default_timeout=120).run()
+    assert "meets TTFT mean" in verdict(app)
+    figures = headline(app)
+    assert not app.select_slider
+    assert not app.get("plotly_chart")
+    app.session_state["shown"] = True  # as the browser's notice does
+    app.run()
+    assert not app.exception
+    assert headline(app) == figures
+    assert app.select_slider
+    assert app.get("plotly_chart")
+
+
+@pytest.mark.parametrize("name", list(presets()))
+def test_untouched_inputs_change_nothing(name: str) -> None:
+    def inputs_of(name: str) -> None:
+        from kvsim.app import state, what_if
+
+        state.start(name)
+        assert what_if._inputs() == state.design().scenario
+
+    app = AppTest.from_function(inputs_of, args=(name,), default_timeout=120)
+    app.session_state["filled"] = {f"1|{box}" for box in BOXES}
+    assert not app.run().exception
+    assert app.number_input
+
+
+def test_prices_outlive_another_page(app: AppTest) -> None:
+    fill(app, "Prices")
+    labelled(app.number_input, "gpu usd").set_value(9.0)
+    app.run()
+    costs = headline(app)[-1]
+    app.session_state["generation"] += 1  # what widgets showed is forgotten
+    app.run()
+    assert headline(app)[-1] == costs
+    assert labelled(app.number_input, "gpu usd").value == 9.0
+
+
 def test_a_promise_that_prefill_alone_breaks_is_told(app: AppTest) -> None:
     labelled(app.text_input, "Service level").set_value("ttft:p95<2s")
     app.run()
@@ -79,7 +141,7 @@ def test_a_moved_slider_changes_numbers_and_verdict(app: AppTest) -> None:
     assert context.value == 20_000
     assert "own context" in context.help
     context.set_value(2_000)
-    app.run()
+    share(app)
     assert not app.exception
     assert headline(app) != before
     assert "meets TTFT mean" in verdict(app)
@@ -90,11 +152,13 @@ def test_every_number_of_a_profile_shows_its_source(app: AppTest) -> None:
     rate = labelled(app.select_slider, "Store: read bandwidth")
     assert "-badge[assumed]" in rate.label
     assert "Source: **assumed**" in rate.help
+    fill(app, STORE)
     latency = next(each for each in app.text_input if each.label.startswith("first byte"))
     assert "Source:" in latency.help
 
 
 def test_bad_input_is_one_line_and_can_be_repaired(app: AppTest) -> None:
+    fill(app, STORE)
     latency = next(each for each in app.text_input if each.label.startswith("first byte"))
     good = latency.value
     latency.set_value("12 bananas")
@@ -139,7 +203,7 @@ def test_a_pasted_config_is_used(app: AppTest) -> None:
 
 def test_tiers_can_be_taken_away(app: AppTest) -> None:
     app.toggle[0].set_value(False)
-    app.run()
+    share(app)
     assert not app.exception
     assert "2 x a100-40gb falls behind" in verdict(app)
     assert "offload.connector=none" in app.code[1].value
@@ -149,7 +213,7 @@ def test_a_store_can_be_added_and_limited(app: AppTest) -> None:
     app.selectbox[0].set_value("Chat")
     app.run()
     labelled(app.selectbox, "Store that all").set_value("storagegrid-s3")
-    app.run()
+    fill(app, STORE)
     labelled(app.text_input, "capacity").set_value("1TiB")
     app.run()
     assert not app.exception
@@ -166,6 +230,8 @@ def test_every_preset_opens(app: AppTest, name: str) -> None:
     assert not app.exception
     assert not app.error
     assert len(app.metric) == 6
+    if not name.startswith("Measured:"):
+        assert "falls behind" not in verdict(app)
 
 
 @pytest.mark.parametrize("kind", ["agentic", "rag", "chat"])

@@ -27,7 +27,22 @@ SHOTS = Path(os.environ.get("KVSIM_SCREENSHOTS", ROOT / "results" / "screenshots
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-ANSWER_MS = 30_000
+ANSWER_MS = 60_000
+ORDER = """(() => {
+    const parts = {
+        verdict: 'h4',
+        figures: '[data-testid=stMetricValue]',
+        inputs: '[data-testid=stSidebar] [data-testid=stSelectbox]',
+        charts: '.js-plotly-plot',
+    };
+    window.order = [];
+    new MutationObserver(() => {
+        for (const [name, selector] of Object.entries(parts))
+            if (!window.order.includes(name) && document.querySelector(selector)?.innerText)
+                window.order.push(name);
+    }).observe(document, {subtree: true, childList: true, characterData: true});
+})();"""
+"""Notes in which order the parts of the first screen come."""
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 420, "height": 900}
 
 pytestmark = [
@@ -96,6 +111,7 @@ class Visit:
     def open(self, address: str) -> None:
         self.page.goto(address)
         self.metric("Requests/s").wait_for()
+        self.page.get_by_test_id("stButtonGroup").wait_for()
         self.settle()
 
     def metric(self, label: str) -> Any:
@@ -126,6 +142,20 @@ class Visit:
         self.context.close()
         assert wide <= 0, f"the page is {wide} px wider than the screen"
         assert not self.complaints
+
+
+def test_the_answer_comes_before_inputs_and_charts(chromium: Any, address: str) -> None:
+    visit = Visit(chromium, DESK)
+    runs: list[Any] = []
+    visit.page.on(
+        "websocket", lambda socket: socket.on("framesent", lambda sent: runs.append(sent))
+    )
+    visit.page.add_init_script(ORDER)
+    visit.open(address)
+    visit.page.locator(".js-plotly-plot").first.wait_for()
+    assert visit.page.evaluate("window.order") == ["verdict", "figures", "inputs", "charts"]
+    assert len(runs) == 2  # one for the answer, one for what follows it
+    visit.end()
 
 
 def test_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ METRICS: Final = {
     metric.column: metric
     for metric in (
         Metric("finished_per_s", "Processing speed", "requests finished per second"),
-        Metric("goodput_per_s", "Goodput", "requests/s that keep the promise"),
+        Metric("goodput_per_s", "Goodput", "requests/s within the promise"),
         Metric("slo_attainment", "Share of requests that keep the promise", "of 1"),
         Metric("attainment", "Share of requests that keep the promise", "of 1"),
         _wait("ttft_s_mean", "Mean time to first token"),

@@ -14,14 +14,15 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from kvsim.report import style
+from kvsim.report.charts.requests import DECODE, LOAD, PREFILL, QUEUE
 
 Floats = NDArray[np.float64]
 
 STAGES: Final = {
-    "queue": ("waiting", style.FIRST),
-    "load": ("loading KV", style.OBJECT_STORE),
-    "prefill": ("prefill", style.AGAIN),
-    "decode": ("decoding", style.HBM),
+    "queue": ("waiting", QUEUE),
+    "load": ("loading KV", LOAD),
+    "prefill": ("prefill", PREFILL),
+    "decode": ("decoding", DECODE),
 }
 POINTS: Final = 600
 """Instants of the strip: more than a screen has columns for."""

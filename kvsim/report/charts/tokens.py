@@ -68,7 +68,11 @@ def tokens_by_source_over_time(requests: pd.DataFrame, *, bins: int = 40) -> go.
             mode="lines",
             line={"width": 0, "shape": "hv", "color": colour},
             fillcolor=colour,
-            fillpattern={"shape": pattern, "fgcolor": "rgba(255, 255, 255, 0.6)"},
+            fillpattern={
+                "shape": pattern,
+                "bgcolor": colour,
+                "fgcolor": "rgba(255, 255, 255, 0.6)",
+            },
             stackgroup="sources",
             hovertemplate="%{y:,.0f} tokens/s",
         )

@@ -39,4 +39,4 @@ def test_a_port_is_a_port(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_package_has_its_own_entry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resources, "files", lambda _: tmp_path / "kvsim")
-    assert entry_script() == tmp_path / "kvsim" / "app" / "main.py"
+    assert entry_script() == tmp_path / "kvsim" / "app" / "serve.py"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from kvsim.metrics.cost import GpuTime, gpu_time
-from kvsim.metrics.slo import evaluate_run
+from kvsim.metrics.slo import SloReport, TargetOutcome, evaluate_run
 from kvsim.plan.demand import Demand, demands
-from kvsim.report.verdict import Binding, binding, design_name, verdict
+from kvsim.report.verdict import Binding, alone, binding, design_name, verdict
 from kvsim.simulate import simulate
 from kvsim.spec import Scenario
 from kvsim.spec.slo import SloSpec
@@ -99,3 +100,44 @@ def test_a_promise_reads_as_it_is_written() -> None:
         promise = SloSpec.model_validate(text)
         assert promise.text == text
         assert SloSpec.model_validate(promise.text) == promise
+
+
+def judged(promise: str, *, passed: bool) -> SloReport:
+    """Make the report of a promise all of whose limits came out the same."""
+    targets = SloSpec.model_validate(promise).all_targets
+    outcomes = tuple(TargetOutcome(target, 0.0, passed) for target in targets)
+    return SloReport(outcomes, 0, 0, 0.0, 0.0, None, passed)
+
+
+def parts(*rows: tuple[float, float, float], **columns: Any) -> pd.DataFrame:
+    """Make a table of requests out of the parts of their time to first token."""
+    table = pd.DataFrame(rows, columns=["queue_s", "load_s", "prefill_s"])
+    return table.assign(warmup=False, ttft_s=table.sum(axis=1)).assign(**columns)
+
+
+@pytest.mark.parametrize(
+    ("promise", "rows", "says"),
+    [
+        ("ttft:mean<2s", [(0.1, 0.2, 2.4), (0.1, 0.2, 2.6)], "prefill (2.5 s), mean"),
+        ("ttft:mean<2s", [(3.0, 0.2, 2.5)], "waiting (3 s) and prefill (2.5 s), mean"),
+        ("ttft:mean<2s", [(0.9, 0.9, 0.9)], ""),
+        ("ttft:p50<2s", [(0.0, 2.5, 0.1), (0.0, 2.5, 0.1), (0.0, 0.0, 9.0)], "loads (2.5 s), p50"),
+        ("ttft:p95<2s;ttft:mean<1s", [(0.0, 0.0, 1.5)], "prefill (1.5 s), mean"),
+        ("ttft<2s", [(0.0, 0.0, 9.0)], ""),
+        ("e2e:mean<2s;goodput>3", [(0.0, 0.0, 9.0)], ""),
+    ],
+)
+def test_the_part_that_breaks_a_promise_alone(
+    promise: str, rows: list[tuple[float, float, float]], says: str
+) -> None:
+    expected = f"{says} of each part by itself" if says else ""
+    assert alone(judged(promise, passed=False), parts(*rows)) == expected
+    assert alone(judged(promise, passed=True), parts(*rows)) == ""
+
+
+def test_only_answers_after_the_warm_up_are_asked_what_breaks_a_promise() -> None:
+    missed = judged("ttft:mean<2s", passed=False)
+    rows = [(9.0, 0.0, 0.5), (0.0, 0.0, 3.0), (9.0, 0.0, 0.5)]
+    counted = parts(*rows, warmup=[True, False, False], ttft_s=[9.5, 3.0, None])
+    assert alone(missed, counted) == "prefill (3 s), mean of each part by itself"
+    assert alone(missed, parts(*rows, ttft_s=None)) == ""
