@@ -113,13 +113,30 @@ def _sensitivity(progress: Progress, *, scenario: Plain, metric: str) -> Plain:
     from kvsim.plan.sensitivity import sensitivities
 
     described = Scenario.from_dict(scenario)
-
-    def on_progress(done: int, total: int) -> None:
-        progress(f"{done} of {total} runs")
-
-    rows = sensitivities(described, metric=metric, on_progress=on_progress)
+    rows = sensitivities(described, metric=metric, on_progress=_counting(progress))
     plain = json.loads(rows.to_json(orient="records"))
     return {"scenario": described.name, "metric": metric, "rows": plain}
+
+
+def _uncertainty(progress: Progress, *, scenario: Plain) -> Plain:
+    from kvsim.sweep.prediction import predict
+
+    found = predict(Scenario.from_dict(scenario), on_run=_counting(progress))
+    return {**found.to_dict(), "kept": sum(found.kept), "judged": len(found.kept)}
+
+
+def _grid(progress: Progress, *, scenario: Plain, grid: dict[str, list[Any]]) -> Plain:
+    """Run a design at every combination; rows as a sweep's table has them."""
+    from kvsim.sweep.api import run_all
+    from kvsim.sweep.design import expand
+
+    described = Scenario.from_dict(scenario)
+    points = expand(described, grid=grid, seeds=[described.seed])
+    return {"rows": run_all(points, on_run=_counting(progress))}
+
+
+def _counting(progress: Progress) -> Callable[[int, int], None]:
+    return lambda done, total: progress(f"{done} of {total} runs")
 
 
 def _cheapest(
@@ -189,6 +206,8 @@ JOBS: dict[str, Callable[..., Plain]] = {
     "contexts": _contexts,
     "largest_load": _largest_load,
     "sensitivity": _sensitivity,
+    "uncertainty": _uncertainty,
+    "grid": _grid,
     "cheapest": _cheapest,
     "calibrate": _calibrate,
     "compare": _compare,

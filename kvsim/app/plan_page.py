@@ -12,6 +12,7 @@ from kvsim.app import state
 from kvsim.app.cards import CPU_STOPS
 from kvsim.app.load import load_path, load_words
 from kvsim.app.results import answer, cost, is_quick, prices_of
+from kvsim.app.two_inputs import two_inputs
 from kvsim.app.views import chart
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
@@ -45,6 +46,7 @@ def page() -> None:
         "Size the tiers": _size,
         "Load or recompute": _breakeven,
         "Goodput and load": _load,
+        "Two inputs": two_inputs,
         "What moves it": _sensitivity,
         "Cheapest design": _cheapest,
         "Cost": _cost,

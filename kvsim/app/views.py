@@ -14,6 +14,8 @@ from kvsim.app.results import Answer, answer, gpu_only, is_quick
 from kvsim.app.work import work
 from kvsim.report import style
 from kvsim.report.charts import designs, requests, sweeps, tiers, timeline, tokens
+from kvsim.report.charts.tenants import tokens_by_source_per_tenant
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.report.verdict import HEADLINE
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
@@ -40,11 +42,14 @@ def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
         "Tokens": _tokens,
         "Time to first token": _first_token,
         "Tiers": _tiers,
+        "Tenants": _tenants,
         "Timeline": _timeline,
         "Side by side": _side_by_side,
         "Over context": _contexts,
         "Tables": _tables,
     }
+    if found.result.tenants is None:
+        del options["Tenants"]
     chosen = st.segmented_control(
         "View", list(options), default="Tokens", key="view", label_visibility="collapsed"
     )
@@ -87,6 +92,14 @@ def _tiers(design: state.Design, found: Answer, baseline: Answer | None) -> None
     if (result.transfers["tier"] == "remote").any():
         span_s = result.manifest.end_s - result.manifest.start_s
         chart(tiers.storage_bytes_per_day(result.transfers, span_s=span_s), "bytes a day")
+
+
+def _tenants(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    assert found.result.tenants is not None
+    chart(tokens_by_source_per_tenant(found.result.tenants), "tenants")
+    shared = found.result.tenants_dict()
+    st.dataframe(pd.DataFrame(tenant_table(shared)), hide_index=True)
+    st.caption(f"{fairness_words(shared)}. 1 is fair, one over their number is one taking all.")
 
 
 def _baseline_name() -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from kvsim.calibration.confidence import confidence, measured_basis
@@ -17,6 +18,7 @@ from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
 from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.run_words import Story, promise_rows, tell_run, verdict
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.report.text import milliseconds, number, percent
 from kvsim.spec.cost import load_prices, resolve_prices
 from kvsim.units import format_bytes
@@ -62,7 +64,7 @@ def run_page(result: RunResult) -> Page:
     if summary["finished"]:
         page.charts(tokens.tokens_by_source_over_time(result.requests))
     if result.tenants is not None:
-        page.charts(tokens_by_source_per_tenant(result.tenants))
+        _tenants(page, result, result.tenants)
     _tier_parts(page, result, story)
     _cost(page, result)
     _origins(page, result)
@@ -143,6 +145,21 @@ def _request_charts(page: Page, result: RunResult) -> None:
         page.charts(requests.request_timeline(result.requests))
     if len(result.sessions):
         page.charts(requests.sessions_over_time(result.sessions))
+
+
+def _tenants(page: Page, result: RunResult, table: pd.DataFrame) -> None:
+    page.heading("Tenants")
+    page.charts(tokens_by_source_per_tenant(table))
+    shared = result.tenants_dict()
+    rows = tenant_table(shared)
+    page.table(
+        [name if name == "tenant" else Cell(name, "num") for name in rows[0]],
+        [
+            [value if name == "tenant" else Cell(value, "num") for name, value in row.items()]
+            for row in rows
+        ],
+        caption=fairness_words(shared),
+    )
 
 
 def _tier_parts(page: Page, result: RunResult, story: Story) -> None:

@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 
 from kvsim.errors import ConfigError
 from kvsim.report.charts import sweeps, tokens
-from kvsim.report.charts.metrics import metric_of, path_title
+from kvsim.report.charts.metrics import path_title
 from kvsim.report.confidence_section import sweep_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.provenance import scenario_text, sources_table
-from kvsim.report.style import retitle, setup_name, tick
+from kvsim.report.style import setup_name, tick
 from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.text import signed
 from kvsim.spec.scenario import Scenario
@@ -127,12 +127,7 @@ def _plain(value: object) -> str:
 
 
 def _heatmaps(rows: pd.DataFrame, setup: str, *, x: str, y: str) -> list[go.Figure]:
-    return [
-        retitle(
-            sweeps.heatmap(rows, x=x, y=y, value=value), metric_of(value).title, setup_name(setup)
-        )
-        for value in _HEAT
-    ]
+    return [sweeps.heatmap(rows, x=x, y=y, value=value, name=setup_name(setup)) for value in _HEAT]
 
 
 def _frontiers(page: Page, frame: pd.DataFrame, base: Scenario) -> None:

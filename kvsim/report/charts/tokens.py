@@ -68,7 +68,12 @@ def tokens_by_source_over_time(requests: pd.DataFrame, *, bins: int = 40) -> go.
             mode="lines",
             line={"width": 0, "shape": "hv", "color": colour},
             fillcolor=colour,
-            fillpattern={"shape": pattern, "fgcolor": "rgba(255, 255, 255, 0.6)"},
+            # Without its own background the swatch of a pattern is invisible in the legend.
+            fillpattern={
+                "shape": pattern,
+                "fgcolor": "rgba(255, 255, 255, 0.6)",
+                "bgcolor": colour if pattern else None,
+            },
             stackgroup="sources",
             hovertemplate="%{y:,.0f} tokens/s",
         )
