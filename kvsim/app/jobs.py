@@ -118,6 +118,29 @@ def _sensitivity(progress: Progress, *, scenario: Plain, metric: str) -> Plain:
     return {"scenario": described.name, "metric": metric, "rows": plain}
 
 
+def _reuse(progress: Progress, *, scenario: Plain) -> Plain:
+    """Follow every chunk of a run's prompts, as those of a trace."""
+    from kvsim.plan.trial import try_out
+    from kvsim.report.trace_page import trace_page, trace_story
+    from kvsim.workload.trace_stats import measure_reuse
+    from kvsim.workload.trace_summary import summarise_trace
+    from kvsim.workload.traces.from_run import trace_of_run
+
+    described = Scenario.from_dict(scenario)
+    progress("simulating")
+    asked = try_out(described).requests
+    progress("following the chunks")
+    trace = trace_of_run(asked, described.offload.chunk_tokens, name=described.name)
+    reuse = measure_reuse(trace)
+    summary, kv_bytes = summarise_trace(trace, reuse), described.model.kv_bytes_per_token
+    story = trace_story(trace, reuse, summary, kv_bytes_per_token=kv_bytes)
+    return {
+        "words": [*story.words, *story.age_words],
+        "figures": [figure.to_json() for figure in (*story.figures, *story.age_figures)],
+        "html": trace_page(trace, reuse, summary, kv_bytes_per_token=kv_bytes).text(),
+    }
+
+
 def _uncertainty(progress: Progress, *, scenario: Plain) -> Plain:
     from kvsim.sweep.prediction import predict
 
@@ -206,6 +229,7 @@ JOBS: dict[str, Callable[..., Plain]] = {
     "contexts": _contexts,
     "largest_load": _largest_load,
     "sensitivity": _sensitivity,
+    "reuse": _reuse,
     "uncertainty": _uncertainty,
     "grid": _grid,
     "cheapest": _cheapest,

@@ -26,10 +26,12 @@ from kvsim.report.plan_page import (
     breakeven_maps,
     breakeven_page,
     curve_frame,
+    more_memory_figure,
     size_figure,
     size_page,
     size_words,
 )
+from kvsim.report.search_page import frontier_figures
 from kvsim.report.sensitivity_page import sensitivity_words
 from kvsim.report.text import number, percent
 from kvsim.spec.load import list_profiles
@@ -92,7 +94,9 @@ def _size(design: state.Design) -> None:
         st.caption(f"Note: {state.plain(note)}.")
     figure = size_figure(data)
     if figure is not None:
-        chart(figure, "size")
+        left, right = st.columns(2)
+        chart(figure, "size", left)
+        chart(more_memory_figure(data), "more memory", right)
     points = [
         {
             "tier": tier["tier"],
@@ -225,10 +229,9 @@ def _cheapest(design: state.Design) -> None:
         st.markdown(f"- {state.plain(line)}")
     table = pd.DataFrame(data["table"])
     named = table.assign(design=[design_words(_axes(row, axes)) for row in data["table"]])
-    drawn = sweeps.pareto(
-        named, x="usd_per_hour", y="ttft_s_mean", colour="usd_per_million_tokens", name="design"
-    )
-    chart(drawn, "pareto")
+    columns = st.columns(2)
+    for place, figure in enumerate(frontier_figures(named, ["usd_per_hour"])):
+        chart(figure, f"pareto {place}", columns[place % 2])
     if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
         state.start(design.preset, Scenario.from_dict(data["best"]))
         st.rerun()

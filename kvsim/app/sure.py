@@ -22,12 +22,11 @@ def how_sure(design: state.Design) -> dict[str, str]:
         return {}
     judged = f"; the promise is kept in {found['kept']} of them" if found["judged"] else ""
     st.markdown(f"Intervals hold 95 % of {found['draws']} draws of the calibration{judged}.")
-    rows = {key: found["metrics"][key] for key in HEADLINE}
-    return {
-        key: f"{HEADLINE[key][1](row['low'])} to {HEADLINE[key][1](row['high'])}"
-        for key, row in rows.items()
-        if row["low"] is not None
-    }
+    intervals = {}
+    for key, (_, write) in HEADLINE.items():
+        low, high = (write(found["metrics"][key][end]) for end in ("low", "high"))
+        intervals[key] = f"{low} to {high}" if low != high else f"{low} in all"
+    return intervals
 
 
 def _offer_calibration(design: state.Design) -> None:

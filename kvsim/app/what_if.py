@@ -166,7 +166,7 @@ def _headline(found: Answer, baseline: Answer | None, intervals: dict[str, str])
     with st.container(horizontal=True):
         for key, (label, write) in HEADLINE.items():
             value = found.summary[key]
-            with st.container(border=True):
+            with st.container(border=True, height="stretch"):
                 st.metric(
                     label,
                     write(value),

@@ -13,6 +13,7 @@ from kvsim.plan.demand import limit_bytes_per_s, ranks_a_row
 from kvsim.report import style
 from kvsim.report.charts import requests, tiers, tokens
 from kvsim.report.charts.tenants import tokens_by_source_per_tenant
+from kvsim.report.charts.timeline import fills_up, tier_fill_over_time
 from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
@@ -60,9 +61,9 @@ def run_page(result: RunResult) -> Page:
     _promise(page, story)
     _request_charts(page, result)
     page.heading("Where the prompt tokens come from")
-    page.charts(tokens.tokens_by_source({result.scenario.name: summary}))
+    page.charts(_own(tokens.tokens_by_source({result.scenario.name: summary}), result))
     if summary["finished"]:
-        page.charts(tokens.tokens_by_source_over_time(result.requests))
+        page.charts(_own(tokens.tokens_by_source_over_time(result.requests), result))
     if result.tenants is not None:
         _tenants(page, result, result.tenants)
     _tier_parts(page, result, story)
@@ -85,10 +86,20 @@ def runs_page(results: Mapping[str, RunResult]) -> Page:
     }
     if done:
         page.charts(requests.ttft_waterfall(done))
-        page.charts(*(_named(requests.ttft_cdf_by_tier(t), name) for name, t in done.items()))
+        page.charts(
+            *(
+                _named(_own(requests.ttft_cdf_by_tier(table), results[name]), name)
+                for name, table in done.items()
+            )
+        )
     page.heading("Where the prompt tokens come from")
     page.charts(tokens.tokens_by_source(summaries))
-    page.charts(*(_named(tokens.tokens_by_source_over_time(t), name) for name, t in done.items()))
+    page.charts(
+        *(
+            _named(_own(tokens.tokens_by_source_over_time(table), results[name]), name)
+            for name, table in done.items()
+        )
+    )
     page.heading("What the tiers move")
     for name, result in results.items():
         if not result.transfers.empty:
@@ -140,7 +151,8 @@ def _request_charts(page: Page, result: RunResult) -> None:
     if result.summary_dict()["finished"]:
         page.charts(requests.ttft_waterfall({result.scenario.name: result.requests}))
         page.charts(
-            requests.ttft_cdf_by_tier(result.requests), requests.ttft_over_time(result.requests)
+            _own(requests.ttft_cdf_by_tier(result.requests), result),
+            _own(requests.ttft_over_time(result.requests), result),
         )
         page.charts(requests.request_timeline(result.requests))
     if len(result.sessions):
@@ -149,7 +161,7 @@ def _request_charts(page: Page, result: RunResult) -> None:
 
 def _tenants(page: Page, result: RunResult, table: pd.DataFrame) -> None:
     page.heading("Tenants")
-    page.charts(tokens_by_source_per_tenant(table))
+    page.charts(_own(tokens_by_source_per_tenant(table), result))
     shared = result.tenants_dict()
     rows = tenant_table(shared)
     page.table(
@@ -168,7 +180,10 @@ def _tier_parts(page: Page, result: RunResult, story: Story) -> None:
     span_s = result.manifest.end_s - result.manifest.start_s
     if (result.transfers["tier"] == "remote").any():
         charts.append(tiers.storage_bytes_per_day(result.transfers, span_s=span_s))
-    page.charts(*charts)
+    if not result.transfers.empty and fills_up(result.scenario):
+        fill = tier_fill_over_time(result.transfers, result.tiers, result.manifest.end_s)
+        charts.append(fill)
+    page.charts(*(_own(figure, result) for figure in charts))
     if not result.transfers.empty:
         page.charts(_bandwidth(result))
         demand_table(page, [each.to_dict() for each in story.demands])
@@ -202,11 +217,18 @@ def _bandwidth(result: RunResult) -> go.Figure:
         for tier in ("cpu", "remote")
         for way in ("read", "write")
     }
-    return tiers.tier_bandwidth(
+    moved = tiers.tier_bandwidth(
         result.transfers,
         cpu_ranks=ranks_a_row(scenario, "cpu"),
         limits={key: limit for key, limit in limits.items() if limit},
     )
+    return _own(moved, result)
+
+
+def _own(figure: go.Figure, result: RunResult) -> go.Figure:
+    """Give the shared tier the colour of its kind of store."""
+    remote = result.scenario.offload.remote
+    return style.store_colour(figure, None if remote is None else remote.profile.medium)
 
 
 def _cost(page: Page, result: RunResult) -> None:
