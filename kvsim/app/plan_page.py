@@ -13,7 +13,7 @@ from kvsim.app.cards import CPU_STOPS
 from kvsim.app.load import load_path, load_words
 from kvsim.app.results import answer, cost, is_quick, prices_of
 from kvsim.app.two_inputs import two_inputs
-from kvsim.app.views import chart
+from kvsim.app.views import chart, in_pairs
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.plan.search_space import STORE
@@ -94,9 +94,7 @@ def _size(design: state.Design) -> None:
         st.caption(f"Note: {state.plain(note)}.")
     figure = size_figure(data)
     if figure is not None:
-        left, right = st.columns(2)
-        chart(figure, "size", left)
-        chart(more_memory_figure(data), "more memory", right)
+        in_pairs([figure, more_memory_figure(data)], "size")
     points = [
         {
             "tier": tier["tier"],
@@ -131,11 +129,8 @@ def _breakeven(design: state.Design) -> None:
     points = curve_frame(data)
     lengths = sorted(set(points["context"]))
     context = st.select_slider("Context, tokens", lengths, value=lengths[2 * len(lengths) // 3])
-    left, right = st.columns(2)
-    chart(capacity.breakeven_curves(points), "curves", left)
-    chart(capacity.waterfall(points, context), "parts", right)
-    for place, figure in enumerate(breakeven_maps(data)):
-        chart(figure, f"map {place}", (left, right)[place % 2])
+    curves = [capacity.breakeven_curves(points), capacity.waterfall(points, context)]
+    in_pairs([*curves, *breakeven_maps(data)], "breakeven")
     st.markdown("**What would move the break-even**")
     st.dataframe(
         pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
@@ -153,9 +148,8 @@ def _load(design: state.Design) -> None:
     st.markdown(load_words(data, unit))
     tried = pd.DataFrame(data["tried"])
     table = tried.rename(columns={"load": path}).assign(setup="as designed", seed=0)
-    left, right = st.columns(2)
-    chart(sweeps.goodput_against_load(table, load=path), "goodput", left)
-    chart(sweeps.metric_by_context(table, "ttft_s_mean", x=path), "ttft over load", right)
+    goodput = sweeps.goodput_against_load(table, load=path)
+    in_pairs([goodput, sweeps.metric_by_context(table, "ttft_s_mean", x=path)], "load")
     st.dataframe(tried, hide_index=True)
 
 
@@ -229,9 +223,7 @@ def _cheapest(design: state.Design) -> None:
         st.markdown(f"- {state.plain(line)}")
     table = pd.DataFrame(data["table"])
     named = table.assign(design=[design_words(_axes(row, axes)) for row in data["table"]])
-    columns = st.columns(2)
-    for place, figure in enumerate(frontier_figures(named, ["usd_per_hour"])):
-        chart(figure, f"pareto {place}", columns[place % 2])
+    in_pairs(frontier_figures(named, ["usd_per_hour"]), "pareto")
     if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
         state.start(design.preset, Scenario.from_dict(data["best"]))
         st.rerun()

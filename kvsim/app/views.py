@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -36,6 +37,14 @@ def chart(figure: go.Figure, key: str, where: Any = st) -> None:
     if st.context.theme.type == "dark":
         figure.update_layout(font_color=style.TEXT_ON_DARK)
     where.plotly_chart(figure, width="stretch", config=_MODEBAR, key=key, theme=None)
+
+
+def in_pairs(figures: Sequence[go.Figure], key: str) -> None:
+    """Show figures two in a row; one under the other, in their order, where the page is narrow."""
+    for place, figure in enumerate(figures):
+        if place % 2 == 0:
+            columns = st.columns(2)
+        chart(figure, f"{key} {place}", columns[place % 2])
 
 
 def tier_chart(figure: go.Figure, key: str, design: state.Design, where: Any = st) -> None:
@@ -117,9 +126,7 @@ def _reuse(design: state.Design, found: Answer, baseline: Answer | None) -> None
         return
     for sentence in outcome["words"]:
         st.markdown(f"- {state.plain(sentence)}")
-    columns = st.columns(2)
-    for place, text in enumerate(outcome["figures"]):
-        chart(pio.from_json(text), f"reuse {place}", columns[place % 2])
+    in_pairs([pio.from_json(text) for text in outcome["figures"]], "reuse")
     st.download_button(
         "Report (HTML)",
         outcome["html"],

@@ -230,7 +230,8 @@ def reuse_distance(
     )
     style.log_axis(figure, "x", sizes)
     if knee_tokens and sizes.size:
-        style.log_mark(figure, knee_tokens * scale, "knee")
+        knee = knee_tokens * scale
+        style.log_mark(figure, knee, "knee", left=bool(2 * knee > sizes.max()))
     figure.update_yaxes(rangemode="tozero")
     return figure
 
