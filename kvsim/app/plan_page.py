@@ -186,12 +186,11 @@ def _cheapest(design: state.Design) -> None:
     instances = right.multiselect(
         "Instances", list(range(1, 9)), default=sorted({1, scenario.instances, 4})
     )
+    own_size = scenario.offload.cpu.capacity
     sizes = left.multiselect(
         "CPU memory per rank",
-        CPU_STOPS,
-        default=[CPU_STOPS[0], scenario.offload.cpu.capacity]
-        if scenario.offload.cpu.capacity in CPU_STOPS[1:]
-        else CPU_STOPS[:1],
+        sorted({*CPU_STOPS, own_size}),
+        default=sorted({CPU_STOPS[0], own_size}),
         format_func=format_bytes,
     )
     stores = right.multiselect(

@@ -1,6 +1,7 @@
 """How the figures of a summary are drawn: title, unit, scale, and which way is better."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Final
 
 from kvsim.report.style import tick
@@ -96,8 +97,9 @@ def path_title(path: str) -> str:
 
 def value_text(path: str, value: object) -> str:
     """Write a value of a dotted path as short as an axis needs it, sizes and rates with units."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return str(value)
+    value = float(value)
     match path.rpartition(".")[2]:
         case "capacity":
             return format_bytes(int(value))

@@ -16,6 +16,7 @@ MAIN: Final = ("finished_per_s", "ttft_s_mean", "decode_tokens_per_s_mean")
 """What people compare first."""
 CONTEXT: Final = "workload.user_history_prompt"
 LOAD: Final = "workload.qps"
+_MOST_TICKS: Final = 5
 _MOST_NUMBERS: Final = 120
 """Cells of a heatmap up to which each shows its number."""
 
@@ -56,6 +57,7 @@ def metric_by_context(
         y=shown.axis,
         height=_height(table),
     )
+    _tick_sizes(figure, table[x])
     if shown.log:
         style.log_axis(figure, "y", medians[metric])
     else:
@@ -95,6 +97,7 @@ def live_sessions(
         y="sessions",
         height=_height(table),
     )
+    _tick_sizes(figure, table[x])
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -131,10 +134,21 @@ def goodput_against_load(
         )
     subtitle = "" if table["stable"].all() else HOLLOW
     title = style.titled(f"{shown.title} against load", subtitle)
-    style.layout(figure, title=title, x=path_title(load), y=shown.axis, height=_height(table))
+    y = style.wrapped(shown.axis)
+    style.layout(figure, title=title, x=path_title(load), y=y, height=_height(table))
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _tick_sizes(figure: go.Figure, values: "pd.Series[Any]") -> None:
+    """Write sizes and rates at the x axis with their units, as many as there is room for."""
+    path = str(values.name)
+    if path.rpartition(".")[2] in ("capacity", "bandwidth"):
+        known = sorted(values.unique())
+        shown = known[:: -(-len(known) // _MOST_TICKS)]
+        texts = [value_text(path, value) for value in shown]
+        figure.update_xaxes(tickvals=shown, ticktext=texts)
 
 
 def _height(table: pd.DataFrame) -> int:

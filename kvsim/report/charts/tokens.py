@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kvsim.report import style
-from kvsim.report.text import short
+from kvsim.report.charts.metrics import value_text
 
 SOURCES: Final[Mapping[str, tuple[str, str, str]]] = {
     "hit_tokens_hbm": ("found in HBM", style.HBM, ""),
@@ -110,7 +110,7 @@ def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
             rows = shares[shares["setup"] == setup].sort_values(x)
             own = style.FILE_STORE if column == "hit_tokens_remote" and setup == "pnfs" else colour
             figure.add_bar(
-                x=[short(value) for value in rows[x]],
+                x=[value_text(x, value) for value in rows[x]],
                 y=100 * rows[column],
                 name=f"{name} (pNFS)" if own != colour else name,
                 legendgroup=column + own,
