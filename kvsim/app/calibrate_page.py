@@ -15,7 +15,7 @@ import streamlit as st
 from kvsim.app import state
 from kvsim.app.presets import load_preset, presets
 from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, unpack_runs
-from kvsim.app.views import chart
+from kvsim.app.views import in_pairs
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.report.comparison import error_text
@@ -163,9 +163,7 @@ def _compare(runs: list[Path], bench: Scenario) -> None:
 
 
 def _figures(texts: list[str], key: str) -> None:
-    columns = st.columns(2)
-    for place, text in enumerate(texts):
-        chart(pio.from_json(text), f"{key} {place}", columns[place % 2])
+    in_pairs([pio.from_json(text) for text in texts], key)
 
 
 def _error(one: dict[str, Any]) -> str:

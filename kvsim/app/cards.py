@@ -21,7 +21,9 @@ from kvsim.spec.load import list_profiles, load_profile
 from kvsim.spec.offload import OffloadSpec, RemoteSpec
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.slo import SloSpec
+from kvsim.spec.tenants import TenantSpec
 from kvsim.spec.trace_workload import TraceSpec
+from kvsim.spec.yamlfile import parse_value, yaml_text
 from kvsim.text import number
 from kvsim.units import format_bytes
 
@@ -90,7 +92,13 @@ def workload_card(inputs: Inputs) -> None:
     )
     if chosen == _TRACE:
         _trace(inputs)
-        return
+    else:
+        _made_up(inputs, chosen, own)
+    with st.expander("Tenants"):
+        _tenants(inputs)
+
+
+def _made_up(inputs: Inputs, chosen: str, own: str) -> None:
     if chosen != own:
         inputs.use_block("workload", load_preset(_KINDS[chosen][1]).workload)
     if chosen == "multi_round_qa":
@@ -132,6 +140,31 @@ def _trace(inputs: Inputs) -> None:
     with later.expander("All of the trace") as opened:
         if opened:
             inputs.fields("workload", but=("file", "mode", "rate_scale", "window"))
+
+
+def _tenants(inputs: Inputs) -> None:
+    own = inputs.base.tenants
+    shown = (
+        {} if own is None else {n: one.model_dump(exclude_defaults=True) for n, one in own.items()}
+    )
+    before = yaml_text(shown) if shown else ""
+    text = st.text_area(
+        "Who shares the system (YAML)",
+        value=before,
+        key=f"{state.generation()}|tenants",
+        height=120,
+        max_chars=10_000,
+        placeholder="paying: {share: 1, cpu_reserved: 50%}\nfree: {share: 2, cpu_quota: 20GiB}",
+        help="The block `tenants` of a scenario: a line a tenant. "
+        + " ".join(f"`{name}`: {about}" for name, about in _tenant_docs().items()),
+    )
+    if text.strip() != before.strip():
+        inputs.changes["tenants"] = parse_value(text, "tenants") if text.strip() else None
+
+
+def _tenant_docs() -> dict[str, str]:
+    fields = TenantSpec.model_fields.items()
+    return {name: " ".join((field.description or "").split()) for name, field in fields}
 
 
 def tiers_card(inputs: Inputs) -> None:

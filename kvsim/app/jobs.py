@@ -113,13 +113,53 @@ def _sensitivity(progress: Progress, *, scenario: Plain, metric: str) -> Plain:
     from kvsim.plan.sensitivity import sensitivities
 
     described = Scenario.from_dict(scenario)
-
-    def on_progress(done: int, total: int) -> None:
-        progress(f"{done} of {total} runs")
-
-    rows = sensitivities(described, metric=metric, on_progress=on_progress)
+    rows = sensitivities(described, metric=metric, on_progress=_counting(progress))
     plain = json.loads(rows.to_json(orient="records"))
     return {"scenario": described.name, "metric": metric, "rows": plain}
+
+
+def _reuse(progress: Progress, *, scenario: Plain) -> Plain:
+    """Follow every chunk of a run's prompts, as those of a trace."""
+    from kvsim.plan.trial import try_out
+    from kvsim.report.trace_page import trace_page, trace_story
+    from kvsim.workload.trace_stats import measure_reuse
+    from kvsim.workload.trace_summary import summarise_trace
+    from kvsim.workload.traces.from_run import trace_of_run
+
+    described = Scenario.from_dict(scenario)
+    progress("simulating")
+    asked = try_out(described).requests
+    progress("following the chunks")
+    trace = trace_of_run(asked, described.offload.chunk_tokens, name=described.name)
+    reuse = measure_reuse(trace)
+    summary, kv_bytes = summarise_trace(trace, reuse), described.model.kv_bytes_per_token
+    story = trace_story(trace, reuse, summary, kv_bytes_per_token=kv_bytes)
+    return {
+        "words": [*story.words, *story.age_words],
+        "figures": [figure.to_json() for figure in (*story.figures, *story.age_figures)],
+        "html": trace_page(trace, reuse, summary, kv_bytes_per_token=kv_bytes).text(),
+    }
+
+
+def _uncertainty(progress: Progress, *, scenario: Plain) -> Plain:
+    from kvsim.sweep.prediction import predict
+
+    found = predict(Scenario.from_dict(scenario), on_run=_counting(progress))
+    return {**found.to_dict(), "kept": sum(found.kept), "judged": len(found.kept)}
+
+
+def _grid(progress: Progress, *, scenario: Plain, grid: dict[str, list[Any]]) -> Plain:
+    """Run a design at every combination; rows as a sweep's table has them."""
+    from kvsim.sweep.api import run_all
+    from kvsim.sweep.design import expand
+
+    described = Scenario.from_dict(scenario)
+    points = expand(described, grid=grid, seeds=[described.seed])
+    return {"rows": run_all(points, on_run=_counting(progress))}
+
+
+def _counting(progress: Progress) -> Callable[[int, int], None]:
+    return lambda done, total: progress(f"{done} of {total} runs")
 
 
 def _cheapest(
@@ -189,6 +229,9 @@ JOBS: dict[str, Callable[..., Plain]] = {
     "contexts": _contexts,
     "largest_load": _largest_load,
     "sensitivity": _sensitivity,
+    "reuse": _reuse,
+    "uncertainty": _uncertainty,
+    "grid": _grid,
     "cheapest": _cheapest,
     "calibrate": _calibrate,
     "compare": _compare,

@@ -12,7 +12,8 @@ from kvsim.app import state
 from kvsim.app.cards import CPU_STOPS
 from kvsim.app.load import load_path, load_words
 from kvsim.app.results import answer, cost, is_quick, prices_of
-from kvsim.app.views import chart
+from kvsim.app.two_inputs import two_inputs
+from kvsim.app.views import chart, in_pairs
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.plan.search_space import STORE
@@ -25,10 +26,12 @@ from kvsim.report.plan_page import (
     breakeven_maps,
     breakeven_page,
     curve_frame,
+    more_memory_figure,
     size_figure,
     size_page,
     size_words,
 )
+from kvsim.report.search_page import frontier_figures
 from kvsim.report.sensitivity_page import sensitivity_words
 from kvsim.spec.load import list_profiles
 from kvsim.spec.scenario import Scenario
@@ -45,6 +48,7 @@ def page() -> None:
         "Size the tiers": _size,
         "Load or recompute": _breakeven,
         "Goodput and load": _load,
+        "Two inputs": two_inputs,
         "What moves it": _sensitivity,
         "Cheapest design": _cheapest,
         "Cost": _cost,
@@ -90,7 +94,7 @@ def _size(design: state.Design) -> None:
         st.caption(f"Note: {state.plain(note)}.")
     figure = size_figure(data)
     if figure is not None:
-        chart(figure, "size")
+        in_pairs([figure, more_memory_figure(data)], "size")
     points = [
         {
             "tier": tier["tier"],
@@ -125,11 +129,8 @@ def _breakeven(design: state.Design) -> None:
     points = curve_frame(data)
     lengths = sorted(set(points["context"]))
     context = st.select_slider("Context, tokens", lengths, value=lengths[2 * len(lengths) // 3])
-    left, right = st.columns(2)
-    chart(capacity.breakeven_curves(points), "curves", left)
-    chart(capacity.waterfall(points, context), "parts", right)
-    for place, figure in enumerate(breakeven_maps(data)):
-        chart(figure, f"map {place}", (left, right)[place % 2])
+    curves = [capacity.breakeven_curves(points), capacity.waterfall(points, context)]
+    in_pairs([*curves, *breakeven_maps(data)], "breakeven")
     st.markdown("**What would move the break-even**")
     st.dataframe(
         pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
@@ -147,9 +148,8 @@ def _load(design: state.Design) -> None:
     st.markdown(load_words(data, unit))
     tried = pd.DataFrame(data["tried"])
     table = tried.rename(columns={"load": path}).assign(setup="as designed", seed=0)
-    left, right = st.columns(2)
-    chart(sweeps.goodput_against_load(table, load=path), "goodput", left)
-    chart(sweeps.metric_by_context(table, "ttft_s_mean", x=path), "ttft over load", right)
+    goodput = sweeps.goodput_against_load(table, load=path)
+    in_pairs([goodput, sweeps.metric_by_context(table, "ttft_s_mean", x=path)], "load")
     st.dataframe(tried, hide_index=True)
 
 
@@ -186,12 +186,11 @@ def _cheapest(design: state.Design) -> None:
     instances = right.multiselect(
         "Instances", list(range(1, 9)), default=sorted({1, scenario.instances, 4})
     )
+    own_size = scenario.offload.cpu.capacity
     sizes = left.multiselect(
         "CPU memory per rank",
-        CPU_STOPS,
-        default=[CPU_STOPS[0], scenario.offload.cpu.capacity]
-        if scenario.offload.cpu.capacity in CPU_STOPS[1:]
-        else CPU_STOPS[:1],
+        sorted({*CPU_STOPS, own_size}),
+        default=sorted({CPU_STOPS[0], own_size}),
         format_func=format_bytes,
     )
     stores = right.multiselect(
@@ -223,10 +222,7 @@ def _cheapest(design: state.Design) -> None:
         st.markdown(f"- {state.plain(line)}")
     table = pd.DataFrame(data["table"])
     named = table.assign(design=[design_words(_axes(row, axes)) for row in data["table"]])
-    drawn = sweeps.pareto(
-        named, x="usd_per_hour", y="ttft_s_mean", colour="usd_per_million_tokens", name="design"
-    )
-    chart(drawn, "pareto")
+    in_pairs(frontier_figures(named, ["usd_per_hour"]), "pareto")
     if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
         state.start(design.preset, Scenario.from_dict(data["best"]))
         st.rerun()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
+import plotly.io as pio
 import streamlit as st
 
 from kvsim.app import state, takeaway
 from kvsim.app.cards import CONTEXT_STOPS
 from kvsim.app.results import Answer, answer, gpu_only, is_quick
 from kvsim.app.work import work
+from kvsim.plan.demand import ranks_a_row
 from kvsim.report import style
 from kvsim.report.charts import designs, requests, sweeps, tiers, timeline, tokens
+from kvsim.report.charts.tenants import tokens_by_source_per_tenant
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.report.verdict import HEADLINE
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
@@ -34,17 +39,35 @@ def chart(figure: go.Figure, key: str, where: Any = st) -> None:
     where.plotly_chart(figure, width="stretch", config=_MODEBAR, key=key, theme=None)
 
 
+def in_pairs(figures: Sequence[go.Figure], key: str) -> None:
+    """Show figures two in a row; one under the other, in their order, where the page is narrow."""
+    for place, figure in enumerate(figures):
+        if place % 2 == 0:
+            columns = st.columns(2)
+        chart(figure, f"{key} {place}", columns[place % 2])
+
+
+def tier_chart(figure: go.Figure, key: str, design: state.Design, where: Any = st) -> None:
+    """Show a figure whose shared tier has the colour of its kind of store."""
+    remote = design.scenario.offload.remote
+    chart(style.store_colour(figure, None if remote is None else remote.profile.medium), key, where)
+
+
 def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     """Let the visitor choose a view, and show it."""
     options = {
         "Tokens": _tokens,
         "Time to first token": _first_token,
         "Tiers": _tiers,
+        "Reuse": _reuse,
+        "Tenants": _tenants,
         "Timeline": _timeline,
         "Side by side": _side_by_side,
         "Over context": _contexts,
         "Tables": _tables,
     }
+    if found.result.tenants is None:
+        del options["Tenants"]
     chosen = st.segmented_control(
         "View", list(options), default="Tokens", key="view", label_visibility="collapsed"
     )
@@ -55,9 +78,10 @@ def _tokens(design: state.Design, found: Answer, baseline: Answer | None) -> Non
     summaries = {"as designed": found.summary}
     if baseline is not None:
         summaries = {_baseline_name(): baseline.summary} | summaries
-    chart(tokens.tokens_by_source(summaries), "tokens")
+    tier_chart(tokens.tokens_by_source(summaries), "tokens", design)
     left, right = st.columns(2)
-    chart(tokens.tokens_by_source_over_time(found.result.requests), "tokens over time", left)
+    over_time = tokens.tokens_by_source_over_time(found.result.requests)
+    tier_chart(over_time, "tokens over time", design, left)
     chart(requests.sessions_over_time(found.result.sessions), "sessions", right)
 
 
@@ -68,8 +92,9 @@ def _first_token(design: state.Design, found: Answer, baseline: Answer | None) -
     finished = {name: rows for name, rows in tables.items() if rows["ttft_s"].notna().any()}
     chart(requests.ttft_waterfall(finished), "waterfall")
     left, right = st.columns(2)
-    chart(requests.ttft_cdf_by_tier(found.result.requests), "ttft", left)
-    chart(requests.ttft_over_time(found.result.requests), "ttft over time", right)
+    rows = found.result.requests
+    tier_chart(requests.ttft_cdf_by_tier(rows), "ttft", design, left)
+    tier_chart(requests.ttft_over_time(rows), "ttft over time", design, right)
 
 
 def _tiers(design: state.Design, found: Answer, baseline: Answer | None) -> None:
@@ -79,14 +104,44 @@ def _tiers(design: state.Design, found: Answer, baseline: Answer | None) -> None
         for one in found.demands
         if one.limit_bytes_per_s
     }
-    chart(tiers.tier_fill(result.tiers), "fill of the tiers")
+    tier_chart(tiers.tier_fill(result.tiers), "fill of the tiers", design)
     if found.demands:
-        ranks = design.scenario.engine.tensor_parallel_size
+        ranks = ranks_a_row(design.scenario, "cpu")
         moved = tiers.tier_bandwidth(result.transfers, cpu_ranks=ranks, limits=limits)
-        chart(moved, "bandwidth")
+        tier_chart(moved, "bandwidth", design)
     if (result.transfers["tier"] == "remote").any():
         span_s = result.manifest.end_s - result.manifest.start_s
-        chart(tiers.storage_bytes_per_day(result.transfers, span_s=span_s), "bytes a day")
+        a_day = tiers.storage_bytes_per_day(result.transfers, span_s=span_s)
+        tier_chart(a_day, "bytes a day", design)
+
+
+def _reuse(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    about = (
+        "Follows every chunk of the run's prompts, those of all instances in one cache: how far "
+        "apart its uses are, what more capacity would save, how old chunks are when they go."
+    )
+    job = {"job": "reuse", "scenario": design.scenario.to_dict()}
+    outcome = work("reuse", "Follow the chunks", job, about)
+    if outcome is None:
+        return
+    for sentence in outcome["words"]:
+        st.markdown(f"- {state.plain(sentence)}")
+    in_pairs([pio.from_json(text) for text in outcome["figures"]], "reuse")
+    st.download_button(
+        "Report (HTML)",
+        outcome["html"],
+        file_name=f"{design.scenario.name}-reuse.html",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _tenants(design: state.Design, found: Answer, baseline: Answer | None) -> None:
+    assert found.result.tenants is not None
+    tier_chart(tokens_by_source_per_tenant(found.result.tenants), "tenants", design)
+    shared = found.result.tenants_dict()
+    st.dataframe(pd.DataFrame(tenant_table(shared)), hide_index=True)
+    st.caption(f"{fairness_words(shared)}. 1 is fair, one over their number is one taking all.")
 
 
 def _baseline_name() -> str:
@@ -110,7 +165,11 @@ def _timeline(design: state.Design, found: Answer, baseline: Answer | None) -> N
     chart(timeline.instant(rows, at_s), "instant")
     left, right = st.columns(2)
     chart(timeline.stages_over_time(rows, end_s, at_s), "stages", left)
-    chart(timeline.tokens_so_far(rows, end_s, at_s), "fill", right)
+    tier_chart(timeline.tokens_so_far(rows, end_s, at_s), "tokens so far", design, right)
+    result = found.result
+    if not result.transfers.empty and timeline.fills_up(design.scenario):
+        fill = timeline.tier_fill_over_time(result.transfers, result.tiers, end_s, at_s)
+        tier_chart(fill, "fill", design)
     chart(requests.request_timeline(rows), "lanes")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kvsim.app import cards, later, load, state, views
+from kvsim.app import cards, later, load, state, sure, views
 from kvsim.app.inputs import Inputs
 from kvsim.app.presets import presets
 from kvsim.app.results import (
@@ -64,10 +64,10 @@ def _first_screen(design: state.Design) -> tuple[state.Design, Answer, Answer | 
         if found is None:
             return None
         words, _ = judge(found)
-        _verdict(design, words, found)
+        intervals = _verdict(design, words, found)
         with st.spinner("Simulating the baseline ..."):
             baseline = _baseline(design.scenario)
-        _headline(found, baseline)
+        _headline(found, baseline, intervals)
         _actions(design, found)
     except KvsimError as error:
         st.error(str(error), icon=":material/error:")
@@ -139,7 +139,8 @@ def _baseline(scenario: Scenario) -> Answer | None:
     return answer(other) if is_quick(other) and other != scenario else None
 
 
-def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
+def _verdict(design: state.Design, words: Verdict, found: Answer) -> dict[str, str]:
+    """Say what came out; return the intervals of figures if they were asked for."""
     icon, colour = {
         True: (":material/check_circle:", "green"),
         False: (":material/cancel:", "red"),
@@ -154,9 +155,11 @@ def _verdict(design: state.Design, words: Verdict, found: Answer) -> None:
             st.markdown(f"**Breaks the promise alone:** {words.alone}")
         with st.container(horizontal=True, vertical_alignment="center"):
             load.largest(design)
+            intervals = sure.how_sure(design)
             with st.popover("In more words", type="tertiary"):
                 for line in found.details:
                     st.markdown(f"- {state.plain(line)}")
+    return intervals
 
 
 def _trust(found: Answer) -> None:
@@ -178,18 +181,20 @@ def _trust(found: Answer) -> None:
             st.badge("unstable: figures depend on the time simulated", color="red")
 
 
-def _headline(found: Answer, baseline: Answer | None) -> None:
+def _headline(found: Answer, baseline: Answer | None, intervals: dict[str, str]) -> None:
     """Show the figures that people compare, each with its change against the baseline."""
     with st.container(horizontal=True):
         for key, (label, write) in HEADLINE.items():
             value = found.summary[key]
-            st.metric(
-                label,
-                write(value),
-                delta=_change(key, found, baseline),
-                delta_color="inverse" if key in _LESS_IS_GOOD else "normal",
-                border=True,
-            )
+            with st.container(border=True, height="stretch"):
+                st.metric(
+                    label,
+                    write(value),
+                    delta=_change(key, found, baseline),
+                    delta_color="inverse" if key in _LESS_IS_GOOD else "normal",
+                )
+                if key in intervals:
+                    st.caption(intervals[key])
         spent = cost(found, prices_of(found.result.scenario, *state.price_list()))
         saved = None if baseline is None else avoided(found, baseline)
         st.metric(

@@ -19,11 +19,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from kvsim.spec.scenario import Scenario
-    from kvsim.sweep.design import Point
 
 _KEPT_SHARE = 0.95
 """Part of the draws that must keep a promise, as the interval holds that part of them."""
-_FITTED = "fitted"
 
 
 def replicate(
@@ -33,13 +31,16 @@ def replicate(
 
     A promise (`scenario.slo`) is kept when every seed keeps it; `gated` makes the exit code say so.
     """
+    from kvsim.cli.progress import count_bar
     from kvsim.cli.sweep import print_figures
     from kvsim.cli.tables import verdict
+    from kvsim.sweep.api import run_all
     from kvsim.sweep.design import expand
     from kvsim.sweep.replications import intervals
 
     points = expand(scenario, seeds=range(seeds))
-    records = _run_all(points)
+    with count_bar("runs", transient=False) as on_run:
+        records = run_all(points, jobs=os.cpu_count() or 1, on_run=on_run)
     labels = [*points[0].label]
     frame = intervals(records, labels)
     told = _plain(frame.iloc[0].drop("setup").to_dict())
@@ -63,27 +64,16 @@ def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, 
     All runs have the seed of the scenario, so nothing but the coefficients differs. A promise is
     kept when 95 % of the draws keep it.
     """
-    from kvsim.calibration.uncertainty import draw_coefficients, prediction_intervals
+    from kvsim.cli.progress import count_bar
     from kvsim.cli.tables import verdict
-    from kvsim.sweep.design import expand
+    from kvsim.sweep import prediction
 
-    changes = draw_coefficients(scenario, draws)
-    setups: dict[str, Mapping[str, Any]] = {_FITTED: {}}
-    setups |= {f"draw {n}": change for n, change in enumerate(changes)}
-    records = _run_all(expand(scenario, setups=setups, seeds=[scenario.seed]))
-    fitted, drawn = records[0], records[1:]
-    inner = {name: value for name, value in fitted.items() if name not in ("setup", "seed")}
-    frame = prediction_intervals(inner, drawn)
-    kept = [bool(run["slo_passed"]) for run in drawn if "slo_passed" in run]
-    told: dict[str, Any] = {
-        "draws": draws,
-        "metrics": {row.pop("metric"): _plain(row) for row in frame.to_dict("records")},
-        "confidence": fitted["confidence"],
-        "out_of_range": fitted["out_of_range"],
-    }
+    with count_bar("runs", transient=False) as on_run:
+        found = prediction.predict(scenario, draws, jobs=os.cpu_count() or 1, on_run=on_run)
+    told = found.to_dict()
     table = [
-        {**dict.fromkeys(changes[0]), **change, **run}
-        for change, run in zip([{}, *changes], records, strict=True)
+        {**dict.fromkeys(found.changes[0]), **change, **run}
+        for change, run in zip([{}, *found.changes], [found.fitted, *found.drawn], strict=True)
     ]
     _save(out, table, told)
     if as_json:
@@ -92,27 +82,12 @@ def predict(scenario: Scenario, draws: int, *, as_json: bool, out: Path | None, 
         from rich.console import Console
 
         console = Console()
-        console.print(_interval_table(frame, scenario.name, draws))
-        console.print(verdict(inner))
-        _say_kept(drawn, "draws")
+        console.print(_interval_table(found.intervals, scenario.name, draws))
+        console.print(verdict(found.fitted))
+        _say_kept(found.drawn, "draws")
         _say_sure(told)
         _say_saved(out)
-    return 0 if not gated or sum(kept) >= _KEPT_SHARE * draws else SLO_FAILED
-
-
-def _run_all(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Run every point on all cores, with a progress bar; a run that fails ends it all."""
-    from kvsim.cli.progress import count_bar
-    from kvsim.sweep.execute import execute_or_raise
-    from kvsim.sweep.table import rows
-
-    summaries = {}
-    with count_bar("runs", transient=False) as report:
-        report(0, len({point.key for point in points}))
-        for key, summary in execute_or_raise(points, jobs=os.cpu_count() or 1):
-            summaries[key] = summary
-            report()
-    return rows(points, summaries)
+    return 0 if not gated or sum(found.kept) >= _KEPT_SHARE * draws else SLO_FAILED
 
 
 def _interval_table(frame: pd.DataFrame, name: str, draws: int) -> Table:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.text import bytes_text, duration, number, percent, requests_per_s
 
 if TYPE_CHECKING:
@@ -103,30 +104,13 @@ def tiers(frame: "pd.DataFrame") -> Table:
 
 def tenants(shared: Mapping[str, Any]) -> Table:
     """Tabulate what each tenant got, with the fairness of it below."""
-    rows = shared["tenants"]
-    promised = any(row["good"] is not None for row in rows)
+    rows = tenant_table(shared)
     table = plain_table("tenants")
-    names = ("tenant", "requests", "TTFT p50", "p95", "hit rate", "service", "preempted")
-    for column in (*names, "good") if promised else names:
+    for column in rows[0]:
         table.add_column(column, justify="left" if column == "tenant" else "right")
     for row in rows:
-        cells = [
-            row["tenant"],
-            f"{row['finished']:,}",
-            duration(row["ttft_s_p50"]),
-            duration(row["ttft_s_p95"]),
-            percent(row["token_hit_rate"]),
-            percent(row["service_fraction"]),
-            f"{row['preemptions']:,}",
-        ]
-        if promised:
-            cells.append(percent(row["good"] / row["launched"] if row["launched"] else None))
-        table.add_row(*cells)
-    fair = shared["fairness"]
-    table.caption = (
-        f"Jain's index of service per weight {number(fair['jain_service_per_weight'], 3)}, "
-        f"of served demand {number(fair['jain_served_part'], 3)}"
-    )
+        table.add_row(*row.values())
+    table.caption = fairness_words(shared)
     table.caption_justify = "left"
     return table
 

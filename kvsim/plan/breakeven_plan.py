@@ -87,6 +87,7 @@ def _tier(
     rates = np.geomspace(own * _MAP_SPAN[0], own * _MAP_SPAN[1], MAP_RATES).tolist()
     return {
         "tier": CPU if store is None else store.name,
+        "medium": None if store is None else store.medium,
         "from_tokens": found.from_tokens,
         "to_tokens": found.to_tokens,
         "stretches": [list(stretch) for stretch in found.stretches],

@@ -73,8 +73,9 @@ def size_figure(data: Plain) -> go.Figure | None:
     )
 
 
-def _more_memory(curve: pd.DataFrame) -> go.Figure:
+def more_memory_figure(data: Plain) -> go.Figure:
     """Draw what a step of memory saves that is small beside the largest size, but no fraction."""
+    curve = pd.DataFrame(data["curve"])
     most = float(curve["capacity_bytes"].max())
     step = min(capacity.TB, 10.0 ** (math.floor(math.log10(max(most, 1e10))) - 1))
     return capacity.marginal_saving(curve, rate="lru_rate", more_bytes=step)
@@ -89,7 +90,7 @@ def size_page(data: Plain) -> Page:
         page.paragraph(f"Note: {note}.")
     figure = size_figure(data)
     if figure is not None:
-        page.charts(figure, _more_memory(pd.DataFrame(data["curve"])))
+        page.charts(figure, more_memory_figure(data))
     _demand_tables(page, data)
     cost_tables(page, data["cost"], data["prices"])
     for tier in data["tiers"]:
@@ -202,7 +203,13 @@ def breakeven_page(data: Plain) -> Page:
 
 def curve_frame(data: Plain) -> pd.DataFrame:
     """Join the curves of all tiers."""
-    return pd.DataFrame([point for tier in data["tiers"] for point in tier["curve"]])
+    return pd.DataFrame(
+        [
+            {**point, "medium": tier.get("medium")}
+            for tier in data["tiers"]
+            for point in tier["curve"]
+        ]
+    )
 
 
 def breakeven_maps(data: Plain) -> list[go.Figure]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import pandas as pd
 import plotly.graph_objects as go
 
 from kvsim.calibration.confidence import confidence, measured_basis
@@ -12,11 +13,13 @@ from kvsim.plan.demand import limit_bytes_per_s, ranks_a_row
 from kvsim.report import style
 from kvsim.report.charts import requests, tiers, tokens
 from kvsim.report.charts.tenants import tokens_by_source_per_tenant
+from kvsim.report.charts.timeline import fills_up, tier_fill_over_time
 from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
 from kvsim.report.provenance import scenario_text, sources_table
 from kvsim.report.run_words import Story, promise_rows, tell_run, verdict
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.spec.cost import load_prices, resolve_prices
 from kvsim.text import bytes_text, duration, number, percent, value_text
 from kvsim.units import format_bytes
@@ -58,11 +61,11 @@ def run_page(result: RunResult) -> Page:
     _promise(page, story)
     _request_charts(page, result)
     page.heading("Where the prompt tokens come from")
-    page.charts(tokens.tokens_by_source({result.scenario.name: summary}))
+    page.charts(_own(tokens.tokens_by_source({result.scenario.name: summary}), result))
     if summary["finished"]:
-        page.charts(tokens.tokens_by_source_over_time(result.requests))
+        page.charts(_own(tokens.tokens_by_source_over_time(result.requests), result))
     if result.tenants is not None:
-        page.charts(tokens_by_source_per_tenant(result.tenants))
+        _tenants(page, result, result.tenants)
     _tier_parts(page, result, story)
     _cost(page, result)
     _origins(page, result)
@@ -83,10 +86,20 @@ def runs_page(results: Mapping[str, RunResult]) -> Page:
     }
     if done:
         page.charts(requests.ttft_waterfall(done))
-        page.charts(*(_named(requests.ttft_cdf_by_tier(t), name) for name, t in done.items()))
+        page.charts(
+            *(
+                _named(_own(requests.ttft_cdf_by_tier(table), results[name]), name)
+                for name, table in done.items()
+            )
+        )
     page.heading("Where the prompt tokens come from")
     page.charts(tokens.tokens_by_source(summaries))
-    page.charts(*(_named(tokens.tokens_by_source_over_time(t), name) for name, t in done.items()))
+    page.charts(
+        *(
+            _named(_own(tokens.tokens_by_source_over_time(table), results[name]), name)
+            for name, table in done.items()
+        )
+    )
     page.heading("What the tiers move")
     for name, result in results.items():
         if not result.transfers.empty:
@@ -138,11 +151,27 @@ def _request_charts(page: Page, result: RunResult) -> None:
     if result.summary_dict()["finished"]:
         page.charts(requests.ttft_waterfall({result.scenario.name: result.requests}))
         page.charts(
-            requests.ttft_cdf_by_tier(result.requests), requests.ttft_over_time(result.requests)
+            _own(requests.ttft_cdf_by_tier(result.requests), result),
+            _own(requests.ttft_over_time(result.requests), result),
         )
         page.charts(requests.request_timeline(result.requests))
     if len(result.sessions):
         page.charts(requests.sessions_over_time(result.sessions))
+
+
+def _tenants(page: Page, result: RunResult, table: pd.DataFrame) -> None:
+    page.heading("Tenants")
+    page.charts(_own(tokens_by_source_per_tenant(table), result))
+    shared = result.tenants_dict()
+    rows = tenant_table(shared)
+    page.table(
+        [name if name == "tenant" else Cell(name, "num") for name in rows[0]],
+        [
+            [value if name == "tenant" else Cell(value, "num") for name, value in row.items()]
+            for row in rows
+        ],
+        caption=fairness_words(shared),
+    )
 
 
 def _tier_parts(page: Page, result: RunResult, story: Story) -> None:
@@ -151,7 +180,10 @@ def _tier_parts(page: Page, result: RunResult, story: Story) -> None:
     span_s = result.manifest.end_s - result.manifest.start_s
     if (result.transfers["tier"] == "remote").any():
         charts.append(tiers.storage_bytes_per_day(result.transfers, span_s=span_s))
-    page.charts(*charts)
+    if not result.transfers.empty and fills_up(result.scenario):
+        fill = tier_fill_over_time(result.transfers, result.tiers, result.manifest.end_s)
+        charts.append(fill)
+    page.charts(*(_own(figure, result) for figure in charts))
     if not result.transfers.empty:
         page.charts(_bandwidth(result))
         demand_table(page, [each.to_dict() for each in story.demands])
@@ -185,11 +217,18 @@ def _bandwidth(result: RunResult) -> go.Figure:
         for tier in ("cpu", "remote")
         for way in ("read", "write")
     }
-    return tiers.tier_bandwidth(
+    moved = tiers.tier_bandwidth(
         result.transfers,
         cpu_ranks=ranks_a_row(scenario, "cpu"),
         limits={key: limit for key, limit in limits.items() if limit},
     )
+    return _own(moved, result)
+
+
+def _own(figure: go.Figure, result: RunResult) -> go.Figure:
+    """Give the shared tier the colour of its kind of store."""
+    remote = result.scenario.offload.remote
+    return style.store_colour(figure, None if remote is None else remote.profile.medium)
 
 
 def _cost(page: Page, result: RunResult) -> None:

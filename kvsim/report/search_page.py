@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from kvsim.report.charts import sweeps
 from kvsim.report.charts.metrics import METRICS, metric_of
@@ -39,7 +40,9 @@ def search_page(
     )
     for note in (described or {}).get("notes", ()):
         page.paragraph(f"Note: {note}.", "soft")
-    _frontiers(page, trials.assign(design=_designs(trials, design)), goals)
+    figures = frontier_figures(trials.assign(design=_designs(trials, design)), goals)
+    if figures:
+        page.charts(*figures)
     front = allowed[allowed["pareto"].astype(bool)] if "pareto" in allowed else allowed
     shown = [*goals, *(column for column in _FELT if column in trials and column not in goals)]
     page.heading("Designs that nothing beats")
@@ -78,8 +81,11 @@ def _readable(trials: pd.DataFrame, design: Sequence[str]) -> pd.DataFrame:
     return trials.assign(**written)
 
 
-def _frontiers(page: Page, named: pd.DataFrame, goals: Sequence[str]) -> None:
-    """Draw the goals against each other or the wait, then output a GPU against what users feel."""
+def frontier_figures(named: pd.DataFrame, goals: Sequence[str]) -> list[go.Figure]:
+    """Draw the goals against each other or the wait, then output a GPU against what users feel.
+
+    `named` is the table of designs with the column `design`, which hovering shows.
+    """
     colour = next((column for column in COST if column in named), None)
     columns = list(dict.fromkeys([*goals, *(column for column in _FELT if column in named)]))
     pairs = [(columns[0], other) for other in columns[1:2]]
@@ -90,10 +96,7 @@ def _frontiers(page: Page, named: pd.DataFrame, goals: Sequence[str]) -> None:
         )
         pairs += [("tokens_per_s_per_user", "tokens_per_s_per_gpu")]
         pairs += [("ttft_s_p99", "tokens_per_s_per_gpu")] if "ttft_s_p99" in named else []
-    if pairs:
-        page.charts(
-            *(sweeps.pareto(named, x=x, y=y, colour=colour, name="design") for x, y in pairs)
-        )
+    return [sweeps.pareto(named, x=x, y=y, colour=colour, name="design") for x, y in pairs]
 
 
 def _verdict(

@@ -58,6 +58,22 @@ def setup_symbol(position: int) -> str:
     return _SYMBOLS[(position + position // len(_MORE_COLOURS)) % len(_SYMBOLS)]
 
 
+def store_colour(figure: go.Figure, medium: str | None) -> go.Figure:
+    """Give the shared tier of a finished figure the colour of a store of files, if it is one."""
+    if medium == "file":
+        own = {OBJECT_STORE: FILE_STORE}
+        for trace in figure.data:
+            for place in filter(None, (trace.marker, getattr(trace, "line", None))):
+                colour = place.color
+                several = isinstance(colour, tuple)
+                place.color = (
+                    [own.get(c, c) for c in colour] if several else own.get(colour, colour)
+                )
+            if getattr(trace, "fillcolor", None) in own:
+                trace.fillcolor = FILE_STORE
+    return figure
+
+
 def layout(figure: go.Figure, *, title: str, x: str, y: str, height: int = 400) -> go.Figure:
     """Give a figure its title, axes and the look of all charts, on either background."""
     axis = {"gridcolor": GRID, "zeroline": False, "linecolor": GRID, "ticks": "outside"}
@@ -144,6 +160,22 @@ def log_axis(figure: go.Figure, axis: str, values: ArrayLike) -> None:
         pad = 0.04 * math.log10(high / low)
         settings["range"] = [math.log10(low) - pad, math.log10(high) + pad]
     figure.update_layout({f"{axis}axis": settings})
+
+
+def log_mark(figure: go.Figure, x: float, words: str, *, left: bool = False) -> None:
+    """Mark a place on a logarithmic x axis with a dotted line and words that stand beside it."""
+    line = {"color": TEXT, "width": 1, "dash": "dot"}
+    figure.add_shape(type="line", x0=x, x1=x, y0=0, y1=1, xref="x", yref="y domain", line=line)
+    figure.add_annotation(
+        x=math.log10(x),  # annotations of a log axis count in powers of ten
+        y=0.02,
+        yref="y domain",
+        text=words,
+        textangle=-90,
+        xanchor="right" if left else "left",
+        yanchor="bottom",
+        showarrow=False,
+    )
 
 
 def colour_bar(title: str, log_of: ArrayLike | None = None) -> dict[str, Any]:

@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from kvsim.errors import ConfigError
 from kvsim.report.charts import sweeps, tokens
-from kvsim.report.charts.metrics import metric_of, path_title
+from kvsim.report.charts.metrics import path_title, path_value_text
 from kvsim.report.confidence_section import sweep_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.provenance import scenario_text, sources_table
-from kvsim.report.style import retitle, setup_name, tick
+from kvsim.report.style import setup_name
 from kvsim.report.sweep_table import median_over_seeds
 from kvsim.spec.scenario import Scenario
 from kvsim.text import change_text, requests_per_s, value_text
@@ -57,9 +56,15 @@ def sweep_page(frame: pd.DataFrame, name: str, described: Mapping[str, Any] | No
     if drawn["setup"].nunique() <= _MOST_PANELS:
         page.charts(tokens.token_sources(drawn, x=x, x_title=path_title(x)))
     if len(numeric) > 1:
-        page.heading(f"{path_title(x).capitalize()} and {path_title(numeric[1])} together")
+        both = f"{path_title(x)} and {path_title(numeric[1])} together"
+        page.heading(both[0].upper() + both[1:])
+        several = frame["setup"].nunique() > 1
         for setup, rows in frame.groupby("setup", sort=False):
-            page.charts(*_heatmaps(rows, str(setup), x=numeric[1], y=x))
+            name = setup_name(str(setup)) if several else ""
+            maps = (
+                sweeps.heatmap(rows, x=numeric[1], y=x, value=value, name=name) for value in _HEAT
+            )
+            page.charts(*maps)
     base = Scenario.from_dict(described["scenario"]) if described is not None else None
     if base is not None:
         page.heading("Throughput against what a user feels")
@@ -82,7 +87,7 @@ def sweep_words(frame: pd.DataFrame, x: str) -> list[str]:
     last = medians[medians[x] == far].sort_values("finished_per_s", ascending=False)
     best, worst = last.iloc[0], last.iloc[-1]
     first = (
-        f"At {tick(far)} ({name}) {setup_name(best['setup'])} finishes most: "
+        f"At {path_value_text(x, far)} ({name}) {setup_name(best['setup'])} finishes most: "
         f"{requests_per_s(best['finished_per_s'])}"
     )
     if len(last) > 1 and worst["finished_per_s"] > 0:
@@ -97,12 +102,13 @@ def sweep_words(frame: pd.DataFrame, x: str) -> list[str]:
         return [*said, f"{fine} of {len(upto)} set-ups keep up at every value of {name}."]
     for setup, rows in upto.items():
         falls = rows[~rows["stable"]][x]
+        at = path_value_text(x, falls.min())
         if falls.empty:
             said.append(f"{setup_name(setup)} keeps up at every value.")
         elif rows[rows[x] >= falls.min()]["stable"].any():
-            said.append(f"{setup_name(setup)} first falls behind at {tick(falls.min())} ({name}).")
+            said.append(f"{setup_name(setup)} first falls behind at {at} ({name}).")
         else:
-            said.append(f"{setup_name(setup)} falls behind from {tick(falls.min())} on ({name}).")
+            said.append(f"{setup_name(setup)} falls behind from {at} on ({name}).")
     return said
 
 
@@ -113,26 +119,15 @@ def _setups(frame: pd.DataFrame, labels: Sequence[str]) -> "pd.Series[str]":
     shown = [label for label in labels if label != "setup" or frame["setup"].nunique() > 1]
     texts = [
         [
-            setup_name(str(value)) if label == "setup" else f"{path_title(label)} {_plain(value)}"
+            setup_name(str(value))
+            if label == "setup"
+            else f"{path_title(label)} {path_value_text(label, value)}"
             for value in frame[label]
         ]
         for label in shown
     ]
     joined = [", ".join(parts) for parts in zip(*texts, strict=True)]
     return pd.Series(joined, index=frame.index, dtype=object)
-
-
-def _plain(value: object) -> str:
-    return tick(value) if isinstance(value, int | float) else str(value)
-
-
-def _heatmaps(rows: pd.DataFrame, setup: str, *, x: str, y: str) -> list[go.Figure]:
-    return [
-        retitle(
-            sweeps.heatmap(rows, x=x, y=y, value=value), metric_of(value).title, setup_name(setup)
-        )
-        for value in _HEAT
-    ]
 
 
 def _frontiers(page: Page, frame: pd.DataFrame, base: Scenario) -> None:

@@ -1,11 +1,13 @@
 """The page of a trace: how far apart uses of the same KV are, and what capacity is worth."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 
 from kvsim.plan.reuse import knee
 from kvsim.report.charts.capacity import TB, marginal_saving
@@ -24,6 +26,46 @@ MOST_REFERENCES: Final = 5_000_000
 _COLUMNS: Final = ("mean", *NAMES, "max")
 
 
+@dataclass(frozen=True)
+class TraceStory:
+    """What a trace says about caches, in sentences and charts."""
+
+    words: list[str]
+    """The first one stands for all."""
+    figures: list[go.Figure]
+    age_words: list[str]
+    age_figures: list[go.Figure]
+
+
+def trace_story(
+    trace: Trace,
+    reuse: Reuse,
+    summary: Mapping[str, Any],
+    *,
+    kv_bytes_per_token: int | None = None,
+) -> TraceStory:
+    """Tell what `summarise_trace` found: reuse, working set, what capacity is worth, ages."""
+    write = _Sizes(kv_bytes_per_token)
+    curve = _lru_curve(trace, reuse)
+    middle = (reuse.newer_blocks + reuse.blocks / 2) * reuse.unit_tokens
+    figures = [
+        reuse_distance(
+            middle,
+            reuse.tokens,
+            prompt_tokens=summary["prompt_tokens"],
+            kv_bytes_per_token=kv_bytes_per_token,
+            knee_tokens=_knee_tokens(curve),
+        ),
+        working_set(windows(trace, reuse), kv_bytes_per_token=kv_bytes_per_token),
+    ]
+    if kv_bytes_per_token and len(curve):
+        sizes = curve.assign(capacity_bytes=curve["capacity_tokens"] * kv_bytes_per_token)
+        figures.append(marginal_saving(sizes))
+    return TraceStory(
+        _words(summary, curve, write), figures, *_ages(trace, reuse, _knee_tokens(curve), write)
+    )
+
+
 def trace_page(
     trace: Trace,
     reuse: Reuse,
@@ -31,27 +73,20 @@ def trace_page(
     *,
     kv_bytes_per_token: int | None = None,
 ) -> Page:
-    """Lay out what `summarise_trace` found, and the charts of reuse, working set and ages."""
+    """Lay out a trace's story and its tables."""
     page = Page(f"Trace {Path(trace.name).name}")
-    write = _Sizes(kv_bytes_per_token)
-    curve = _lru_curve(trace, reuse)
-    for place, sentence in enumerate(_words(summary, curve, write)):
+    story = trace_story(trace, reuse, summary, kv_bytes_per_token=kv_bytes_per_token)
+    for place, sentence in enumerate(story.words):
         page.paragraph(sentence, "" if place else "lead")
-    middle = (reuse.newer_blocks + reuse.blocks / 2) * reuse.unit_tokens
-    page.charts(
-        reuse_distance(
-            middle,
-            reuse.tokens,
-            prompt_tokens=summary["prompt_tokens"],
-            kv_bytes_per_token=kv_bytes_per_token,
-        ),
-        working_set(windows(trace, reuse), kv_bytes_per_token=kv_bytes_per_token),
-    )
-    if kv_bytes_per_token and len(curve):
-        sizes = curve.assign(capacity_bytes=curve["capacity_tokens"] * kv_bytes_per_token)
-        page.charts(marginal_saving(sizes))
-    _ages(page, trace, reuse, curve, write)
-    _tables(page, summary, write)
+    page.charts(*story.figures[:2])
+    page.charts(*story.figures[2:])
+    if story.age_figures:
+        page.heading("How old chunks are when they are hit, and when they are evicted")
+    for sentence in story.age_words:
+        page.paragraph(sentence)
+    if story.age_figures:
+        page.charts(*story.age_figures)
+    _tables(page, summary, _Sizes(kv_bytes_per_token))
     return page
 
 
@@ -81,6 +116,8 @@ def _lru_curve(trace: Trace, reuse: Reuse) -> pd.DataFrame:
 
 
 def _knee_tokens(curve: pd.DataFrame) -> int | None:
+    if curve.empty:
+        return None
     found = knee(curve["capacity_tokens"].tolist(), curve["hit_rate"].tolist())
     return None if found is None else int(curve["capacity_tokens"].iloc[found])
 
@@ -112,26 +149,25 @@ def _words(summary: Mapping[str, Any], curve: pd.DataFrame, write: _Sizes) -> li
     return said
 
 
-def _ages(page: Page, trace: Trace, reuse: Reuse, curve: pd.DataFrame, write: _Sizes) -> None:
+def _ages(
+    trace: Trace, reuse: Reuse, at: int | None, write: _Sizes
+) -> tuple[list[str], list[go.Figure]]:
     """Draw the ages at the knee and at a quarter of it, where times and hash ids tell them."""
-    at = _knee_tokens(curve) if len(curve) else None
     if at is None or trace.clock != "trace" or not trace.hash_tokens:
-        return
+        return [], []
     if int(trace.hashed_tokens().sum()) > MOST_REFERENCES * trace.hash_tokens:
-        page.paragraph(
+        too_long = (
             "Ages at hits and evictions are left out: the trace is too long to follow each chunk; "
-            "cut it with kvsim trace convert --window.",
-            "soft",
+            "cut it with kvsim trace convert --window."
         )
-        return
-    page.heading("How old chunks are when they are hit, and when they are evicted")
+        return [too_long], []
     asked = references(trace)
-    charts = []
+    words, figures = [], []
     for size in (at // 4, at):
         found = ages(trace, asked, max(1, size // asked.chunk_tokens))
-        charts.append(age_at_hit_and_eviction(found, write(size)))
-        page.paragraph(f"With {write(size)}: {_lost(found, reuse)}")
-    page.charts(*charts)
+        figures.append(age_at_hit_and_eviction(found, write(size)))
+        words.append(f"With {write(size)}: {_lost(found, reuse)}")
+    return words, figures
 
 
 def _lost(found: Ages, reuse: Reuse) -> str:

@@ -15,7 +15,7 @@ from kvsim.workload.trace_hits import Hits
 
 GIB: Final = 2**30
 TB: Final = 1e12
-_LOADS: Final = "#0072B2"
+_MORE_STORES: Final = ("#56B4E9", "#7F7F7F", "#F0E442")
 _COMPUTES: Final = "#D55E00"
 # Diverging and readable by colour-blind people: orange where computing wins, blue where loading.
 _GAIN_SCALE: Final = [
@@ -75,20 +75,7 @@ def hit_rate_by_capacity(
     larger = max(marks, key=lambda name: marks[name] or 0.0)
     for words, value in marks.items():
         if value:
-            x = value / GIB
-            line = {"color": style.TEXT, "width": 1, "dash": "dot"}
-            figure.add_shape(
-                type="line", x0=x, x1=x, y0=0, y1=1, xref="x", yref="y domain", line=line
-            )
-            figure.add_annotation(
-                x=float(np.log10(x)),  # annotations of a log axis count in powers of ten
-                y=2,
-                text=words,
-                textangle=-90,
-                xanchor="left" if words == larger else "right",
-                yanchor="bottom",
-                showarrow=False,
-            )
+            style.log_mark(figure, value / GIB, words, left=words != larger)
     hollow = "" if points["stable"].all() else "<br><sup>hollow: answers fall behind</sup>"
     style.layout(
         figure,
@@ -243,15 +230,15 @@ def breakeven_map(
 def breakeven_curves(points: pd.DataFrame) -> go.Figure:
     """Draw time to first token over context, computed once and loaded from each tier.
 
-    Lines are the closed form, markers simulations; columns as `CurvePoint.to_dict`.
+    Lines are the closed form, markers simulations; columns as `CurvePoint.to_dict`, and medium.
     """
     figure = go.Figure()
-    names = list(points["tier"].unique())
+    names, colours = list(points["tier"].unique()), tier_colours(points)
     first = points[points["tier"] == names[0]].sort_values("context")
     _line(figure, first, "recompute_s", "computed", _COMPUTES, dash="dash", symbol="x")
     for position, name in enumerate(names):
         rows = points[points["tier"] == name].sort_values("context")
-        colour = tier_colour(str(name), position)
+        colour = colours[str(name)]
         symbol = style.setup_symbol(position)
         label = "loaded from " + ("CPU memory" if name == "cpu" else str(name))
         _line(figure, rows, "load_s", label, colour, dash="solid", symbol=symbol)
@@ -312,11 +299,14 @@ _PART_COLOURS: Final = (
 )
 
 
-def tier_colour(tier: str, position: int) -> str:
-    """Give a tier its colour in all charts: CPU memory its own, stores by their place."""
-    if tier == "cpu":
-        return style.CPU
-    return (style.OBJECT_STORE, style.FILE_STORE, style.HBM, "#56B4E9")[max(0, position - 1) % 4]
+def tier_colours(points: pd.DataFrame) -> dict[str, str]:
+    """Give each tier its colour of all charts; a second store of a kind takes a free one."""
+    own = {"cpu": style.CPU, "object": style.OBJECT_STORE, "file": style.FILE_STORE}
+    free = iter(_MORE_STORES * len(points))
+    found: dict[str, str] = {}
+    for tier, medium in points[["tier", "medium"]].drop_duplicates("tier").to_numpy().tolist():
+        found[str(tier)] = own.pop("cpu" if tier == "cpu" else medium, "") or next(free)
+    return found
 
 
 def _line(

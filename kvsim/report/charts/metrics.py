@@ -1,7 +1,11 @@
 """How the figures of a summary are drawn: title, unit, scale, and which way is better."""
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Final
+
+from kvsim.report.style import tick
+from kvsim.units import format_bytes, format_rate
 
 
 @dataclass(frozen=True)
@@ -83,16 +87,36 @@ def metric_of(column: str) -> Metric:
 
 
 def path_title(path: str) -> str:
-    """Write the last key of a dotted path in words."""
-    key = path.rpartition(".")[2]
-    return _PATHS.get(key, key.replace("_", " "))
+    """Write the last keys of a dotted path in words."""
+    for keys in (path.split(".")[-2:], path.split(".")[-1:]):
+        known = _PATHS.get(".".join(keys))
+        if known is not None:
+            return known
+    return path.rpartition(".")[2].replace("_", " ")
+
+
+def path_value_text(path: str, value: object) -> str:
+    """Write a value of a dotted path as short as an axis needs it, sizes and rates with units."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return str(value)
+    value = float(value)
+    match path.rpartition(".")[2]:
+        case "capacity":
+            return format_bytes(int(value))
+        case "bandwidth":
+            return format_rate(value)
+        case _:
+            return tick(value)
 
 
 _PATHS: Final = {
     "user_history_prompt": "user context, tokens",
     "qps": "questions per second",
-    "rate": "sessions begun per second",
+    "arrivals.rate": "sessions begun per second",
     "num_users": "users",
-    "capacity": "capacity",
+    "cpu.capacity": "CPU memory of a rank",
+    "remote.capacity": "capacity of the store",
+    "read.bandwidth": "read bandwidth of the store",
+    "write.bandwidth": "write bandwidth of the store",
     "peak_flops": "peak FLOP/s",
 }

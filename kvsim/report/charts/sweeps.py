@@ -1,6 +1,5 @@
 """Charts of sweeps, searches and sensitivities: a table of runs in, a plotly figure out."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -9,7 +8,7 @@ import plotly.graph_objects as go
 
 from kvsim.plan.pareto import Direction, pareto_front
 from kvsim.report import style
-from kvsim.report.charts.metrics import metric_of, path_title
+from kvsim.report.charts.metrics import metric_of, path_title, path_value_text
 from kvsim.report.sweep_table import median_over_seeds
 
 HOLLOW: Final = "hollow: arrivals outrun the service"
@@ -17,6 +16,7 @@ MAIN: Final = ("finished_per_s", "ttft_s_mean", "decode_tokens_per_s_mean")
 """What people compare first."""
 CONTEXT: Final = "workload.user_history_prompt"
 LOAD: Final = "workload.qps"
+_MOST_TICKS: Final = 5
 _MOST_NUMBERS: Final = 120
 """Cells of a heatmap up to which each shows its number."""
 
@@ -57,6 +57,7 @@ def metric_by_context(
         y=shown.axis,
         height=_height(table),
     )
+    _tick_sizes(figure, table[x])
     if shown.log:
         style.log_axis(figure, "y", medians[metric])
     else:
@@ -96,6 +97,7 @@ def live_sessions(
         y="sessions",
         height=_height(table),
     )
+    _tick_sizes(figure, table[x])
     figure.update_yaxes(rangemode="tozero")
     return figure
 
@@ -132,10 +134,21 @@ def goodput_against_load(
         )
     subtitle = "" if table["stable"].all() else HOLLOW
     title = style.titled(f"{shown.title} against load", subtitle)
-    style.layout(figure, title=title, x=path_title(load), y=shown.axis, height=_height(table))
+    y = style.wrapped(shown.axis)
+    style.layout(figure, title=title, x=path_title(load), y=y, height=_height(table))
     figure.update_xaxes(rangemode="tozero")
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _tick_sizes(figure: go.Figure, values: "pd.Series[Any]") -> None:
+    """Write sizes and rates at the x axis with their units, as many as there is room for."""
+    path = str(values.name)
+    if path.rpartition(".")[2] in ("capacity", "bandwidth"):
+        known = sorted(values.unique())
+        shown = known[:: -(-len(known) // _MOST_TICKS)]
+        texts = [path_value_text(path, value) for value in shown]
+        figure.update_xaxes(tickvals=shown, ticktext=texts)
 
 
 def _height(table: pd.DataFrame) -> int:
@@ -244,8 +257,12 @@ def _texts(table: pd.DataFrame, name: str | None, reason: str | None) -> list[st
     return [f"{one}: {because}" for one, because in zip(named, why, strict=True)]
 
 
-def heatmap(table: pd.DataFrame, *, x: str, y: str, value: str) -> go.Figure:
-    """Colour a metric over two swept values (mean of the rows that share a cell)."""
+def heatmap(table: pd.DataFrame, *, x: str, y: str, value: str, name: str = "") -> go.Figure:
+    """Colour a metric over two swept values (mean of the rows that share a cell).
+
+    Outlined are the cells whose runs all keep the promise, or keep up where nothing is promised.
+    `name` says under the title whose cells these are.
+    """
     shown = metric_of(value)
     cells = table.pivot_table(index=y, columns=x, values=value, aggfunc="mean", sort=False)
     if pd.api.types.is_numeric_dtype(table[y]):
@@ -257,8 +274,8 @@ def heatmap(table: pd.DataFrame, *, x: str, y: str, value: str) -> go.Figure:
     log = bool(known.size) and bool(known.min() > 0) and bool(known.max() > 20 * known.min())
     figure = go.Figure()
     figure.add_heatmap(
-        x=_labels(cells.columns),
-        y=_labels(cells.index),
+        x=_labels(cells.columns, x),
+        y=_labels(cells.index, y),
         z=np.log10(numbers) if log else numbers,
         customdata=numbers,
         text=[
@@ -271,16 +288,45 @@ def heatmap(table: pd.DataFrame, *, x: str, y: str, value: str) -> go.Figure:
         xgap=1,
         ygap=1,
     )
+    subtitle = "; ".join(filter(None, (name, _outline_kept(figure, table, cells))))
+    title = style.titled(shown.title, subtitle)
     height = max(360, 180 + 34 * len(cells))
-    style.layout(figure, title=shown.title, x=path_title(x), y=path_title(y), height=height)
+    style.layout(figure, title=title, x=path_title(x), y=path_title(y), height=height)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(type="category", automargin=True)
     figure.update_yaxes(type="category", automargin=True)
     return figure
 
 
-def _labels(values: Sequence[Any] | pd.Index) -> list[str]:
-    return [style.tick(value) if isinstance(value, int | float) else str(value) for value in values]
+def _outline_kept(figure: go.Figure, table: pd.DataFrame, cells: pd.DataFrame) -> str:
+    """Draw a line around the cells in which all runs do what they should, and say what that is."""
+    flags = [column for column in ("slo_passed", "stable") if column in table]
+    if not flags:
+        return ""
+    fine = table.assign(fine=table[flags].astype(bool).all(axis=1).astype(float))
+    inside = fine.pivot_table(
+        index=cells.index.name, columns=cells.columns.name, values="fine", aggfunc="min"
+    ).reindex(index=cells.index, columns=cells.columns)
+    kept = inside.to_numpy() == 1
+    words = "the promise is kept" if "slo_passed" in flags else "answers keep up"
+    if kept.all() or not kept.any():
+        return f"{words} {'everywhere' if kept.all() else 'nowhere'} here"
+    for step, along in ((kept, "y"), (kept.T, "x")):
+        around = np.pad(step, ((0, 0), (1, 1)))
+        for row, place in np.argwhere(around[:, 1:] != around[:, :-1]):
+            # Categories of an axis count from 0, so a cell's edges lie between whole numbers.
+            across = "x" if along == "y" else "y"
+            figure.add_shape(
+                type="line",
+                line={"color": style.AGAIN, "width": 3},
+                **{f"{across}{end}": place - 0.5 for end in (0, 1)},
+                **{f"{along}{end}": row + end - 0.5 for end in (0, 1)},
+            )
+    return f"outlined: {words}"
+
+
+def _labels(values: pd.Index, path: str) -> list[str]:
+    return [path_value_text(path, value) for value in values]
 
 
 def tornado(rows: pd.DataFrame, metric: str) -> go.Figure:

@@ -191,11 +191,13 @@ def reuse_distance(
     *,
     prompt_tokens: int,
     kv_bytes_per_token: int | None = None,
+    knee_tokens: int | None = None,
 ) -> go.Figure:
     """Draw how much other KV comes between two uses of the same tokens.
 
     Bars: the part of all prompt tokens at each distance (`tokens` weigh the distances). Line: their
-    sum up to there, which is what one LRU cache of that size finds.
+    sum up to there, which is what one LRU cache of that size finds. `knee_tokens` is the size
+    beyond which more brings less than on average.
     """
     unit, scale = ("GiB", kv_bytes_per_token / GIB) if kv_bytes_per_token else ("tokens", 1.0)
     sizes = np.maximum(np.asarray(distance_tokens, dtype=float), 1.0) * scale
@@ -227,6 +229,9 @@ def reuse_distance(
         y="% of prompt tokens",
     )
     style.log_axis(figure, "x", sizes)
+    if knee_tokens and sizes.size:
+        knee = knee_tokens * scale
+        style.log_mark(figure, knee, "knee", left=bool(2 * knee > sizes.max()))
     figure.update_yaxes(rangemode="tozero")
     return figure
 

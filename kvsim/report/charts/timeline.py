@@ -6,6 +6,7 @@ scheduled, loading KV, prefill until the first token, decode until the last.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 
 from kvsim.report import style
 from kvsim.report.charts.requests import DECODE, LOAD, PREFILL, QUEUE
+from kvsim.report.charts.tiers import GIB, TIERS
+from kvsim.spec.scenario import Scenario
 
 Floats = NDArray[np.float64]
 
@@ -149,3 +152,61 @@ def tokens_so_far(requests: pd.DataFrame, end_s: float, at_s: float | None = Non
         y="million tokens",
         height=320,
     )
+
+
+def fills_up(scenario: Scenario) -> bool:
+    """Tell whether its tiers begin empty and give up chunks only to make room."""
+    offload = scenario.offload
+    remote = offload.remote
+    ages = offload.cpu.eviction == "ttl" or (remote is not None and remote.eviction == "ttl")
+    begins_full = remote is not None and remote.start_from is not None
+    return not (ages or begins_full or scenario.tenants)
+
+
+def tier_fill_over_time(
+    transfers: pd.DataFrame, tiers: pd.DataFrame, end_s: float, at_s: float | None = None
+) -> go.Figure:
+    """Draw what CPU memory and the store hold: all that came in, until they are full.
+
+    That is their level where `fills_up`. What is loaded from the store enters CPU memory too. CPU
+    memory is that of one rank of each instance.
+    """
+    writes = transfers[transfers["direction"] == "write"]
+    loads = transfers[(transfers["tier"] == "remote") & (transfers["direction"] == "read")]
+    times = np.linspace(0.0, end_s, POINTS)
+    figure = go.Figure()
+    for tier, rows in tiers[tiers["tier"] != "hbm"].groupby("tier", sort=False):
+        entering = writes[writes["tier"] == tier]
+        if tier == "cpu":
+            entering = pd.concat([entering, loads])
+        level = np.zeros(POINTS)
+        for row in rows.to_dict("records"):
+            mine = (entering["instance"] == row["instance"]) | (row["instance"] < 0)
+            level += _level(entering[mine], times, row["capacity_bytes"])
+        name, colour = TIERS[str(tier)]
+        figure.add_scatter(
+            x=times,
+            y=level / GIB,
+            name=name,
+            mode="lines",
+            line={"color": colour, "width": 2.5},
+            hovertemplate="%{y:,.4g} GiB",
+        )
+    if at_s is not None:
+        figure.add_vline(x=at_s, line={"color": style.TEXT, "width": 2})
+    style.layout(
+        figure, title="How the tiers fill, all instances", x="time, s", y="GiB", height=320
+    )
+    figure.update_layout(showlegend=True)
+    return figure.update_yaxes(rangemode="tozero")
+
+
+def _level(entering: pd.DataFrame, times: Floats, capacity_bytes: float | None) -> Floats:
+    """Add up what came in until each time, at most the capacity."""
+    rows = entering.sort_values("finished_s")
+    total = np.append(0.0, np.cumsum(rows["n_bytes"].to_numpy(dtype=np.float64)))
+    level: Floats = total[np.searchsorted(rows["finished_s"].to_numpy(), times, side="right")]
+    if capacity_bytes is None or math.isnan(capacity_bytes):
+        return level
+    most: Floats = np.minimum(level, capacity_bytes)
+    return most

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from kvsim.report import style
-from kvsim.text import short
+from kvsim.report.charts.metrics import path_value_text
 
 SOURCES: Final[Mapping[str, tuple[str, str, str]]] = {
     "hit_tokens_hbm": ("found in HBM", style.HBM, ""),
@@ -68,10 +68,11 @@ def tokens_by_source_over_time(requests: pd.DataFrame, *, bins: int = 40) -> go.
             mode="lines",
             line={"width": 0, "shape": "hv", "color": colour},
             fillcolor=colour,
+            # Without its own background the swatch of a pattern is invisible in the legend.
             fillpattern={
                 "shape": pattern,
-                "bgcolor": colour,
                 "fgcolor": "rgba(255, 255, 255, 0.6)",
+                "bgcolor": colour if pattern else None,
             },
             stackgroup="sources",
             hovertemplate="%{y:,.0f} tokens/s",
@@ -109,7 +110,7 @@ def token_sources(frame: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
             rows = shares[shares["setup"] == setup].sort_values(x)
             own = style.FILE_STORE if column == "hit_tokens_remote" and setup == "pnfs" else colour
             figure.add_bar(
-                x=[short(value) for value in rows[x]],
+                x=[path_value_text(x, value) for value in rows[x]],
                 y=100 * rows[column],
                 name=f"{name} (pNFS)" if own != colour else name,
                 legendgroup=column + own,

@@ -14,6 +14,8 @@ from kvsim.errors import ConfigError, TraceError
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.tenants import fairness, jain_index
 from kvsim.report.charts.tenants import tokens_by_source_per_tenant
+from kvsim.report.run_page import run_page
+from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.simulate import simulate
 from kvsim.spec import Scenario
 from kvsim.spec.tenants import TenantSpec
@@ -166,6 +168,23 @@ def test_the_chart_has_a_bar_a_tenant_that_adds_up() -> None:
     figure = tokens_by_source_per_tenant(table)
     assert list(figure.data[0].y)[1].startswith("free (")
     assert sum(trace.x[0] for trace in figure.data) == pytest.approx(100)
+
+
+def test_the_page_of_a_run_has_a_row_a_tenant() -> None:
+    result = simulate(scenario())
+    text = run_page(result).text()
+    assert "<h2>Tenants</h2>" in text
+    rows = tenant_table(result.tenants_dict())
+    assert [row["tenant"] for row in rows] == ["gold", "free"]
+    for row in rows:
+        assert f'<td>{row["tenant"]}</td><td class="num">{row["requests"]}</td>' in text
+    assert fairness_words(result.tenants_dict()).startswith("Jain")
+
+
+def test_a_name_is_only_text_in_the_chart() -> None:
+    result = simulate(scenario(tenants={"<a href='https://example.org'>x</a>": {}}))
+    assert result.tenants is not None
+    assert "<a" not in tokens_by_source_per_tenant(result.tenants).data[0].y[0]
 
 
 def test_a_trace_says_whose_requests_are(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from kvsim.plan.breakeven_plan import make_breakeven_plan
+from kvsim.report import style
 from kvsim.report.charts.capacity import (
     breakeven_curves,
     breakeven_map,
     hit_rate_by_capacity,
-    tier_colour,
+    tier_colours,
 )
 from kvsim.report.plan_page import breakeven_maps, curve_frame
 from kvsim.spec import Scenario, load_profile
@@ -79,4 +80,13 @@ def test_curves_and_colours(qa: Scenario) -> None:
     markers = [trace for trace in figure.data if trace.mode == "markers"]
     assert [len(trace.x) for trace in markers] == [2, 2, 2, 2]
     assert len(breakeven_maps(data)) == 3
-    assert len({tier_colour(tier, i) for i, tier in enumerate(("cpu", "a", "b"))}) == 3
+    table = pd.DataFrame(
+        {"tier": ["cpu", "a", "b", "c", "c"], "medium": [None, "file", "object", "file", "file"]}
+    )
+    colours = tier_colours(table)
+    assert [colours[tier] for tier in ("cpu", "a", "b")] == [
+        style.CPU,
+        style.FILE_STORE,
+        style.OBJECT_STORE,
+    ]
+    assert len(set(colours.values())) == 4

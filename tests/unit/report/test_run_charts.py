@@ -100,6 +100,21 @@ def test_a_tier_has_one_colour_in_all_charts(short_run: RunResult) -> None:
     assert tokens.SOURCES["hit_tokens_remote"][1] == tiers.TIERS["remote"][1] == requests.LOAD
 
 
+def test_a_store_of_files_has_the_colour_of_its_set_up(short_run: RunResult) -> None:
+    span_s = 60.0
+    for medium, own in (("object", style.OBJECT_STORE), ("file", style.FILE_STORE)):
+        figures = [
+            tokens.tokens_by_source({"run": short_run.summary_dict()}),
+            tokens.tokens_by_source_over_time(short_run.requests),
+            tiers.storage_bytes_per_day(short_run.transfers, span_s=span_s),
+            tiers.tier_fill(short_run.tiers),
+        ]
+        drawn = "".join(style.store_colour(figure, medium).to_json() for figure in figures)
+        assert own in drawn
+        assert ({style.OBJECT_STORE, style.FILE_STORE} - {own}).pop() not in drawn
+        assert style.CPU in drawn
+
+
 def test_nothing_finished_is_no_error(short_run: RunResult) -> None:
     empty = short_run.requests.iloc[:0]
     assert len(tokens.tokens_by_source_over_time(empty).data) == len(tokens.SOURCES)

@@ -59,6 +59,34 @@ def test_a_wide_heatmap_is_coloured_by_its_logarithm() -> None:
     assert "0.1" in heat.colorbar.ticktext
 
 
+def test_a_heatmap_outlines_where_the_promise_is_kept() -> None:
+    table = pd.DataFrame(
+        {
+            "offload.cpu.capacity": [2**30, 2**30, 2**31, 2**31] * 2,
+            "users": [1, 2] * 4,
+            "ttft_s_mean": [1.0] * 8,
+            "stable": [True] * 8,
+            "slo_passed": [True, False, True, True] * 2,
+        }
+    )
+    table.loc[6, "stable"] = False  # one seed of two falls behind
+    figure = sweeps.heatmap(table, x="users", y="offload.cpu.capacity", value="ttft_s_mean")
+    assert list(figure.data[0].y) == ["1GiB", "2GiB"]
+    assert figure.layout.title.text.endswith("<sup>outlined: the promise is kept</sup>")
+    lines = {(line.x0, line.y0, line.x1, line.y1) for line in figure.layout.shapes}
+    around_first = {(-0.5, -0.5, -0.5, 0.5), (0.5, -0.5, 0.5, 0.5)}
+    around_first |= {(-0.5, -0.5, 0.5, -0.5), (-0.5, 0.5, 0.5, 0.5)}
+    around_last = {(0.5, 0.5, 0.5, 1.5), (1.5, 0.5, 1.5, 1.5)}
+    around_last |= {(0.5, 0.5, 1.5, 0.5), (0.5, 1.5, 1.5, 1.5)}
+    assert lines == around_first | around_last
+    never = table.assign(slo_passed=False)
+    figure = sweeps.heatmap(
+        never, x="users", y="offload.cpu.capacity", value="ttft_s_mean", name="CPU"
+    )
+    assert "CPU; the promise is kept nowhere here" in figure.layout.title.text
+    assert not figure.layout.shapes
+
+
 def test_a_tornado_has_the_widest_at_its_top() -> None:
     rows = pd.DataFrame(
         {

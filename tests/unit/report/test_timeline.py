@@ -77,3 +77,22 @@ def test_unstable_designs_are_hatched(qa: Scenario) -> None:
     figure = side_by_side(["a", "b"], [summary, {**summary, "stable": False, "ttft_s_p95": None}])
     assert {bar.marker.pattern.shape for bar in figure.data if bar.name == "b"} == {"/"}
     assert "hatched" in figure.layout.title.text
+
+
+@pytest.mark.parametrize("capacity", ["4GiB", "40GiB"])
+def test_tiers_fill_up_to_what_they_held_most(qa: Scenario, capacity: str) -> None:
+    scenario = qa.replace({"offload.cpu.capacity": capacity})
+    assert timeline.fills_up(scenario)
+    result = simulate(scenario)
+    figure = timeline.tier_fill_over_time(result.transfers, result.tiers, result.manifest.end_s)
+    most = result.tiers.groupby("tier")["peak_used_bytes"].sum() / 2**30
+    for line, tier in zip(figure.data, ("cpu", "remote"), strict=True):
+        level = np.array(line.y)
+        assert (np.diff(level) >= 0).all()
+        assert level[0] == 0
+        assert level[-1] == pytest.approx(most[tier], rel=0.02)
+
+
+def test_a_tier_that_forgets_by_age_has_no_such_chart(qa: Scenario) -> None:
+    forgets = {"offload.cpu.eviction": "ttl", "offload.cpu.ttl": 60}
+    assert not timeline.fills_up(qa.replace(forgets))
