@@ -21,7 +21,11 @@ from typing import Any
 
 import pytest
 
+from kvsim.app import link
+from kvsim.app.presets import load_preset
+
 ROOT = Path(__file__).parents[2]
+QUICK = "Measured: cpu40GB_131k_pool"
 RUN = ROOT / "experiments" / "validation" / "runs" / "gpu_only_131k_pool__qa10k"
 SHOTS = Path(os.environ.get("KVSIM_SCREENSHOTS", ROOT / "results" / "screenshots"))
 CHROMIUM = next(
@@ -244,4 +248,33 @@ def test_a_phone(chromium: Any, address: str) -> None:
     visit.page.get_by_test_id("stExpandSidebarButton").click()
     visit.page.get_by_text("Context of a user, tokens").wait_for()
     visit.show("phone-inputs")
+    visit.end()
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(DESK, "light"), (PHONE, "dark")])
+def test_charts_of_long_work(
+    chromium: Any, address: str, size: dict[str, int], scheme: str
+) -> None:
+    where = "desk" if size is DESK else "phone"
+    visit = Visit(chromium, size, scheme)
+    visit.open(f"{address}?design={link.encode(QUICK, load_preset(QUICK))}")
+    visit.choose("Reuse")
+    visit.page.get_by_role("button", name="Follow the chunks").click()
+    visit.page.get_by_text("Reuse distance").wait_for()
+    visit.show(f"{where}-reuse")
+    visit.page.get_by_role("button", name="How sure?").click()
+    take = visit.page.get_by_role("button", name="Take h100-qwen3-8b")
+    take.click()
+    take.wait_for(state="detached")  # the design has a calibration now, and a button of that name
+    visit.settle()
+    visit.page.get_by_role("button", name="How sure?").click()
+    visit.page.get_by_text("Intervals hold 95 %").wait_for(timeout=4 * ANSWER_MS)
+    visit.show(f"{where}-intervals")
+    if size is DESK:
+        visit.page.get_by_role("link", name="Plan").click()
+        visit.page.get_by_role("heading", name="Plan:").wait_for()
+        visit.choose("Two inputs")
+        visit.page.get_by_role("button", name="Run all of them").click()
+        visit.page.get_by_text("answers keep up").wait_for(timeout=4 * ANSWER_MS)
+        visit.show("desk-two-inputs")
     visit.end()
