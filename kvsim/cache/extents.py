@@ -132,7 +132,10 @@ class ExtentOrder:
             last.backward = False
             return
         extent = _Extent(lo, hi, backward=False)
-        insort(extents, extent, key=_start)
+        if not extents or extents[-1].hi <= lo:
+            extents.append(extent)
+        else:
+            insort(extents, extent, key=_start)
         self._append(extent)
 
     def evict(self, n: int, busy: Busy) -> Iterable[int]:
@@ -142,22 +145,25 @@ class ExtentOrder:
         while n:
             assert extent is not self._list, "evict without so many victims"
             following = extent.next
-            if busy and not busy.isdisjoint(range(extent.lo, extent.hi)):
+            lo, hi = extent.lo, extent.hi
+            if busy and not busy.isdisjoint(range(lo, hi)):
                 around = self._evict_around(extent, n, busy)
                 n -= len(around)
                 gone.append(around)
+            elif hi - lo <= n:
+                n -= hi - lo
+                gone.append(range(lo, hi))
+                following.prev = extent.prev
+                extent.prev.next = following
+                self._forget(extent)
+            elif extent.backward:
+                extent.hi -= n
+                gone.append(range(hi - n, hi))
+                break
             else:
-                dropped = min(n, extent.hi - extent.lo)
-                n -= dropped
-                if extent.backward:
-                    extent.hi -= dropped
-                    gone.append(range(extent.hi, extent.hi + dropped))
-                else:
-                    gone.append(range(extent.lo, extent.lo + dropped))
-                    extent.lo += dropped
-                if extent.lo == extent.hi:
-                    self._unlink(extent)
-                    self._forget(extent)
+                extent.lo += n
+                gone.append(range(lo, lo + n))
+                break
             extent = following
         return chain.from_iterable(gone)
 
@@ -187,7 +193,12 @@ class ExtentOrder:
             self._insert_before(place, part)
 
     def _forget(self, extent: _Extent) -> None:
-        self._by_node[node_of(extent.lo)].remove(extent)
+        node = node_of(extent.lo)
+        extents = self._by_node[node]
+        if len(extents) > 1:
+            extents.remove(extent)
+        else:
+            del self._by_node[node]
 
     def _append(self, extent: _Extent) -> None:
         self._insert_before(self._list, extent)

@@ -12,7 +12,7 @@ from typing import Any
 
 from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.gpu_pool import GpuPool
-from kvsim.cache.keys import cut, unit_keys
+from kvsim.cache.keys import cut, split, unit_keys
 from kvsim.cache.make import allowances, make_chunk_tier
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.des.clock import Clock
@@ -128,18 +128,14 @@ class _Caches:
         request.instance = instance = self._router.route(request)
         most = request.prompt_tokens - 1  # the last token is always computed
         end = request.prompt_tokens + request.output_tokens - 1
-        pool = self._pools[instance]
         blocks = 0
         if self._shares_blocks:
-            blocks = pool.lookup(request.path, most // self._block)
+            blocks = self._pools[instance].serve(request.path, most // self._block, end)
         hbm = cpu = remote = blocks * self._block
         if self._tiers:
             cpu, remote = self._load(request, self._tiers[instance], end)
             cpu = max(hbm, min(cpu, most))
             remote = max(cpu, min(remote, most))
-        if pool.admit(request.request_id, request.path, blocks, end, end):
-            pool.commit(request.request_id, request.path, end)
-            pool.free(request.request_id)
         request.hit_tokens_hbm = hbm
         request.hit_tokens_cpu = cpu - hbm
         request.hit_tokens_remote = remote - cpu
@@ -151,24 +147,15 @@ class _Caches:
         chunks = request.prompt_tokens // self._size
         kept = max(chunks, end // self._size) if self._keeps_answers else chunks
         keys = unit_keys(request.path, self._size, 0, kept)
-        asked = keys if kept == chunks else cut(keys, 0, chunks)
-        in_cpu = tier.prefix(asked)
-        found = in_cpu
-        new = keys
         tier.charge_to(request.tenant)
-        if in_cpu:
-            tier.pin(request.request_id, cut(keys, 0, in_cpu))
-            new = cut(keys, in_cpu, kept)
-        if self._store is not None:
-            found += self._store.look_up(cut(asked, in_cpu, chunks) if in_cpu else asked)
-            for run in new if found == in_cpu else cut(keys, found, kept):
+        in_cpu = found = tier.serve(keys, chunks)
+        store = self._store
+        if store is not None:
+            found += store.look_up(cut(keys, in_cpu, chunks))
+            for run in split(keys, found)[1]:
                 if request.tenant is not None:
-                    self._store.claim(run, request.tenant)
-                self._store.add(run)
-        granted = tier.can_allocate(kept - in_cpu)
-        tier.allocate(granted)
-        tier.insert(new if granted == kept - in_cpu else cut(new, 0, granted), held=False)
-        tier.unpin(request.request_id)
+                    store.claim(run, request.tenant)
+                store.add(run)
         return in_cpu * self._size, found * self._size
 
     def _cpu_tokens(self, instance: int, request: Request) -> int:
