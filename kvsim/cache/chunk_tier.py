@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from kvsim.cache.key_order import Busy, Order
 from kvsim.cache.keys import Keys, cut, num_keys, split
 
-
 _ALONE = -1
 """Pins the chunks of a prompt that is served at once."""
 

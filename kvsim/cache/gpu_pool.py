@@ -17,7 +17,6 @@ from collections.abc import Iterator
 
 from kvsim.cache.keys import Path, spans
 
-
 _ALONE = -1
 """Holds the blocks of a request that is served at once."""
 

@@ -85,7 +85,9 @@ def test_extents_equal_keys(
 def test_prompts_served_at_once_equal_their_steps(
     capacity: int, eviction: str, prompts: list[tuple[int, int, int]]
 ) -> None:
-    fast, plain = (make_chunk_tier(capacity, eviction, extents=extents) for extents in (True, False))
+    fast, plain = (
+        make_chunk_tier(capacity, eviction, extents=extents) for extents in (True, False)
+    )
     for request_id, (text, asked, kept) in enumerate(prompts):
         hits = plain.prefix(keys_of(text, 0, asked))
         plain.pin(request_id, keys_of(text, 0, hits))
