@@ -78,7 +78,7 @@ def hits(
                 report(len(found) / (len(policies) * len(sizes)))
     more = _one_more_tb(asked, sizes, kv_bytes, from_row)
     if chart is not None:
-        _draw(chart, trace, asked, found, sizes, kv_bytes)
+        _draw(chart, trace, asked, found, more, sizes, kv_bytes)
     if as_json:
         _print_json(asked, found, more, kv_bytes)
     else:
@@ -148,6 +148,7 @@ def _draw(
     trace: "Trace",
     asked: "References",
     found: "list[Hits]",
+    more: dict[int, int],
     sizes: list[int],
     kv_bytes: int | None,
 ) -> None:
@@ -158,9 +159,7 @@ def _draw(
     if trace.clock == "trace":
         middle = sorted(sizes)[len(sizes) // 2]
         old = {middle: ages(trace, asked, middle)}
-    page = hits_page(
-        trace.name, found, old, chunk_tokens=asked.chunk_tokens, kv_bytes_per_token=kv_bytes
-    )
+    page = hits_page(trace.name, asked, found, old, more, kv_bytes_per_token=kv_bytes)
     page.write(chart)
 
 
