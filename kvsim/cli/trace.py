@@ -124,7 +124,10 @@ def convert(
     part: PartOption = None,
     chars_per_token: CharsOption = 4.0,
 ) -> int:
-    """Write a trace as Mooncake JSONL or CSV, whole or in part."""
+    """Write a trace as Mooncake JSONL or CSV, whole or in part.
+
+    Example: kvsim trace convert sessions.parquet --max-prompt 120000 --out short.jsonl
+    """
     from kvsim.workload.traces.trace import cap_prompts, time_window
     from kvsim.workload.traces.write import with_grain, write_trace
 
@@ -168,6 +171,8 @@ def synth(
     """Make up a trace, from fitted defaults, from another trace, or from numbers of your own.
 
     `--set` changes one number, e.g. turns.median=20 or arrivals.cv=4.
+
+    Example: kvsim trace synth agentic --rate 0.05 --duration 20min --out agents.jsonl
     """
     from kvsim.cli.trace_tables import print_spec
     from kvsim.workload.synthetic import generate

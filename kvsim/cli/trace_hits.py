@@ -57,7 +57,10 @@ def hits(
     hash_tokens: HashTokensOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Count hits by cache size and policy, with no time: prompts one after the other."""
+    """Count hits by cache size and policy, with no time: prompts one after the other.
+
+    Example: kvsim trace hits conversation.jsonl --model qwen3-8b --capacity 1TB --chart hits.html
+    """
     from kvsim.workload.trace_hits import count_hits, references
 
     policies = [_policy(name) for name in policy or DEFAULT_POLICIES]
@@ -121,7 +124,9 @@ def _sizes(given: list[str] | None, asked: "References", kv_bytes: int | None) -
         if text.isdecimal():
             chunks.append(int(text) // asked.chunk_tokens)
         elif kv_bytes is None:
-            raise ConfigError(f"--capacity {text}: bytes need --model; else give tokens")
+            raise ConfigError(
+                f"--capacity {text}: is no number of tokens; bytes (64GiB) need --model NAME"
+            )
         else:
             chunks.append(parse_bytes(text) // (kv_bytes * asked.chunk_tokens))
     return chunks
