@@ -32,8 +32,8 @@ class Run:
         self.hi = hi
         self.refs = refs
         self.copy = copy
-        self.prev: Run = self
-        self.next: Run = self
+        self.prev: Run  # from when it is in the free list
+        self.next: Run
 
 
 class _Holding:
@@ -56,7 +56,10 @@ class GpuPool:
         self.evicted_blocks = 0
         self._blank = num_blocks  # free blocks without a hash: always at the head of the list
         self._idle = 0  # free blocks that are still hits
-        self._list = Run(-1, 0, 0, refs=1)  # sentinel of the free list: next = head, prev = end
+        self._list = end = Run(
+            -1, 0, 0, refs=1
+        )  # the free list's sentinel: next = head, prev = end
+        end.prev = end.next = end
         self._cached: dict[int, list[Run]] = {}  # the hit of each hash, by node, ascending
         self._copies: dict[int, list[Run]] = {}  # later blocks with the same hash, oldest first
         self._held: dict[int, _Holding] = {}
@@ -202,8 +205,13 @@ class GpuPool:
             kept[known - 1].hi = parts[known - 1][2]  # its text goes on where the hits end
         self._idle += full_blocks
         self._blank += num_blocks - full_blocks
+        last = self._list.prev
         for run in reversed(kept):
-            self._insert_before(self._list, run)
+            run.prev = last
+            last.next = run
+            last = run
+        last.next = self._list
+        self._list.prev = last
         return hits
 
     def _serve_in_steps(self, path: Path, most_blocks: int, num_tokens: int) -> int:
