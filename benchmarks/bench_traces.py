@@ -28,7 +28,7 @@ def main() -> None:
         print(f"{policy:12} {rate / 1e6:6.2f} M chunk references/s")  # noqa: T201
     changes = {"workload.file": str(trace), "offload.remote.profile.write.bandwidth": "10GB/s"}
     scenario = load_scenario(EXPERIMENT, changes=changes)
-    print(f"all tiers without time: {untimed_hits(scenario)['wall_s']:.2f} s")  # noqa: T201
+    print(f"all tiers without time: {untimed_hits(scenario).wall_s:.2f} s")  # noqa: T201
     print(f"all tiers with time: {simulate(scenario).manifest.wall_s:.2f} s")  # noqa: T201
 
 

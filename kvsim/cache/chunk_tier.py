@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from kvsim.cache.key_order import Busy, Order
-from kvsim.cache.keys import Keys, num_keys
+from kvsim.cache.keys import Keys, cut, num_keys, split
+
+_ALONE = -1
+"""Pins the chunks of a prompt that is served at once."""
 
 
 class ChunkTier:
@@ -76,6 +79,21 @@ class ChunkTier:
             self.evicted_chunks += lacking
         self.used_chunks += n
 
+    def serve(self, keys: Keys, asked: int) -> int:
+        """Look up the first `asked` keys, use those found and keep all; count the found ones.
+
+        For prompts that are served at once: nothing is pinned or held before or after.
+        """
+        hits = self._order.prefix(cut(keys, 0, asked))
+        used, new = split(keys, hits)
+        if hits:
+            self.pin(_ALONE, used)
+        room = self.can_allocate(num_keys(new))
+        self.allocate(room)
+        self.unpin(_ALONE)
+        self.insert(split(new, room)[0], held=False)
+        return hits
+
     def give_back(self, n: int) -> None:
         """Free allocated chunks that nothing was entered into."""
         self.used_chunks -= n
@@ -125,6 +143,23 @@ class ChunkTier:
     def _busy_keys(self) -> set[int]:
         """Name the resident chunks that may not leave; pins overlap."""
         return self._held.union(*(run for keys in self._pins.values() for run in keys))
+
+
+class LruTier(ChunkTier):
+    """A tier whose order drops used chunks last: a prompt that is served at once needs no pins."""
+
+    def serve(self, keys: Keys, asked: int) -> int:
+        order = self._order
+        kept = num_keys(keys)
+        hits = order.prefix(keys if asked == kept else cut(keys, 0, asked))
+        used, new = split(keys, hits)
+        if hits:
+            order.touch(used)
+        room = min(kept, self.capacity_chunks) - hits
+        self.allocate(room)
+        for run in new if room == kept - hits else split(new, room)[0]:
+            self.used_chunks -= len(order.insert(run))
+        return hits
 
 
 class _Busy:

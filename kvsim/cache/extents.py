@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, starmap
 from operator import attrgetter
 
 from kvsim.cache.key_order import Busy
@@ -28,8 +28,8 @@ class _Extent:
         self.lo = lo
         self.hi = hi
         self.backward = backward
-        self.prev: _Extent = self
-        self.next: _Extent = self
+        self.prev: _Extent  # from when it is in the list
+        self.next: _Extent
 
 
 class ExtentOrder:
@@ -37,7 +37,8 @@ class ExtentOrder:
 
     def __init__(self, *, moves: bool) -> None:
         self._moves = moves
-        self._list = _Extent(0, 0, backward=False)  # sentinel: next goes first, prev last
+        self._list = end = _Extent(0, 0, backward=False)  # sentinel: next goes first, prev last
+        end.prev = end.next = end
         self._by_node: dict[int, list[_Extent]] = {}  # ascending
         self._num_keys = 0
 
@@ -77,14 +78,12 @@ class ExtentOrder:
             return
         for run in reversed(keys):
             extents = self._by_node[node_of(run.start)]
-            inside = [
-                extent for extent in extents if extent.lo < run.stop and extent.hi > run.start
-            ]
-            if len(inside) == 1 and (inside[0].lo, inside[0].hi) == (run.start, run.stop):
-                touched = inside[0]
+            touched = extents[0]
+            if touched.lo == run.start and touched.hi == run.stop:  # as mostly
                 touched.backward = True
                 self._unlink(touched)
             else:
+                inside = [e for e in extents if e.lo < run.stop and e.hi > run.start]
                 self._carve(extents, inside, run)
                 touched = _Extent(run.start, run.stop, backward=True)
                 insort(extents, touched, key=_start)
@@ -132,34 +131,40 @@ class ExtentOrder:
             last.backward = False
             return
         extent = _Extent(lo, hi, backward=False)
-        insort(extents, extent, key=_start)
+        if not extents or extents[-1].hi <= lo:
+            extents.append(extent)
+        else:
+            insort(extents, extent, key=_start)
         self._append(extent)
 
     def evict(self, n: int, busy: Busy) -> Iterable[int]:
         self._num_keys -= n
         extent = self._list.next
-        gone: list[Iterable[int]] = []
+        gone: list[tuple[int, int]] = []
         while n:
             assert extent is not self._list, "evict without so many victims"
             following = extent.next
-            if busy and not busy.isdisjoint(range(extent.lo, extent.hi)):
+            lo, hi = extent.lo, extent.hi
+            if busy and not busy.isdisjoint(range(lo, hi)):
                 around = self._evict_around(extent, n, busy)
                 n -= len(around)
-                gone.append(around)
+                gone.extend((key, key + 1) for key in around)
+            elif hi - lo <= n:
+                n -= hi - lo
+                gone.append((lo, hi))
+                following.prev = extent.prev
+                extent.prev.next = following
+                self._forget(extent)
+            elif extent.backward:
+                extent.hi -= n
+                gone.append((hi - n, hi))
+                break
             else:
-                dropped = min(n, extent.hi - extent.lo)
-                n -= dropped
-                if extent.backward:
-                    extent.hi -= dropped
-                    gone.append(range(extent.hi, extent.hi + dropped))
-                else:
-                    gone.append(range(extent.lo, extent.lo + dropped))
-                    extent.lo += dropped
-                if extent.lo == extent.hi:
-                    self._unlink(extent)
-                    self._forget(extent)
+                extent.lo += n
+                gone.append((lo, lo + n))
+                break
             extent = following
-        return chain.from_iterable(gone)
+        return chain.from_iterable(starmap(range, gone))
 
     def _evict_around(self, extent: _Extent, n: int, busy: Busy) -> list[int]:
         """Drop up to `n` keys of an extent that are not busy; return them."""
@@ -187,7 +192,12 @@ class ExtentOrder:
             self._insert_before(place, part)
 
     def _forget(self, extent: _Extent) -> None:
-        self._by_node[node_of(extent.lo)].remove(extent)
+        node = node_of(extent.lo)
+        extents = self._by_node[node]
+        if len(extents) > 1:
+            extents.remove(extent)
+        else:
+            del self._by_node[node]
 
     def _append(self, extent: _Extent) -> None:
         self._insert_before(self._list, extent)

@@ -17,6 +17,9 @@ from collections.abc import Iterator
 
 from kvsim.cache.keys import Path, spans
 
+_ALONE = -1
+"""Holds the blocks of a request that is served at once."""
+
 
 class Run:
     """Blocks `[lo, hi)` of a node; in the free list, last block first, while nobody holds them."""
@@ -29,8 +32,8 @@ class Run:
         self.hi = hi
         self.refs = refs
         self.copy = copy
-        self.prev: Run = self
-        self.next: Run = self
+        self.prev: Run  # from when it is in the free list
+        self.next: Run
 
 
 class _Holding:
@@ -53,7 +56,10 @@ class GpuPool:
         self.evicted_blocks = 0
         self._blank = num_blocks  # free blocks without a hash: always at the head of the list
         self._idle = 0  # free blocks that are still hits
-        self._list = Run(-1, 0, 0, refs=1)  # sentinel of the free list: next = head, prev = end
+        self._list = end = Run(
+            -1, 0, 0, refs=1
+        )  # the free list's sentinel: next = head, prev = end
+        end.prev = end.next = end
         self._cached: dict[int, list[Run]] = {}  # the hit of each hash, by node, ascending
         self._copies: dict[int, list[Run]] = {}  # later blocks with the same hash, oldest first
         self._held: dict[int, _Holding] = {}
@@ -175,6 +181,97 @@ class GpuPool:
             if run.refs == 0:
                 self._append(run)
 
+    def serve(self, path: Path, most_blocks: int, num_tokens: int) -> int:
+        """Look up, admit, commit and free in one; return the hit blocks, at most `most_blocks`.
+
+        For requests that are served at once: nobody holds blocks before or after.
+        """
+        full_blocks, rest = divmod(num_tokens, self.block_tokens)
+        parts = spans(path, self.block_tokens, 0, full_blocks)
+        hits, known = self._leading(parts)
+        if hits > most_blocks or known < 0:
+            return self._serve_in_steps(path, most_blocks, num_tokens)
+        num_blocks = full_blocks + (rest > 0)
+        if num_blocks > self.num_blocks:
+            return hits
+        kept = [self._lift(node, lo, min(hi, hits)) for node, lo, hi in parts[:known]]
+        self._idle -= hits
+        self._take(num_blocks - hits)
+        for node, lo, hi in parts[known:]:
+            run = Run(node, lo, hi, refs=0)
+            self._cached[node] = [run]
+            kept.append(run)
+        if known:
+            kept[known - 1].hi = parts[known - 1][2]  # its text goes on where the hits end
+        self._idle += full_blocks
+        self._blank += num_blocks - full_blocks
+        last = self._list.prev
+        for run in reversed(kept):
+            run.prev = last
+            last.next = run
+            last = run
+        last.next = self._list
+        self._list.prev = last
+        return hits
+
+    def _serve_in_steps(self, path: Path, most_blocks: int, num_tokens: int) -> int:
+        hits = self.lookup(path, most_blocks)
+        if self.admit(_ALONE, path, hits, num_tokens, num_tokens):
+            self.commit(_ALONE, path, num_tokens)
+            self.free(_ALONE)
+        return hits
+
+    def _leading(self, parts: list[tuple[int, int, int]]) -> tuple[int, int]:
+        """Count the leading blocks that are hits, and the parts that they lie in.
+
+        The second count is -1 if further blocks of the prompt are hits, behind a gap.
+        """
+        cached = self._cached
+        hits = known = 0
+        for node, lo, hi in parts:
+            runs = cached.get(node)
+            if not runs:
+                break
+            hits = lo
+            for run in runs:
+                if run.lo != hits:
+                    break
+                hits = run.hi
+                if hits >= hi:
+                    break
+            if hits == lo:
+                return hits, -1
+            known += 1
+            if hits < hi:
+                if runs[-1].hi > hits:
+                    return hits, -1
+                break
+            hits = hi
+        for node, _, _ in parts[known:]:
+            if cached.get(node):
+                return hits, -1
+        return hits, known
+
+    def _lift(self, node: int, lo: int, hi: int) -> Run:
+        """Take a node's leading blocks, free hits, off the free list as one run."""
+        runs = self._cached[node]
+        first = runs[0]
+        if first.hi > hi:
+            first.lo = hi  # what lies above stays where it is
+            first = Run(node, lo, hi, refs=0)
+            runs.insert(0, first)
+            return first
+        self._unlink(first)
+        while first.hi < hi:
+            following = runs[1]
+            if following.hi > hi:
+                following.lo = first.hi = hi
+            else:
+                first.hi = following.hi
+                self._unlink(following)
+                del runs[1]
+        return first
+
     def hits(self) -> Iterator[tuple[int, int]]:
         """Yield `(node, block)` of every hit (for the laws; slow)."""
         for node, runs in self._cached.items():
@@ -207,11 +304,24 @@ class GpuPool:
             return
         num_blocks -= self._blank
         self._blank = 0
+        head, cached, copies = self._list, self._cached, self._copies
         while num_blocks > 0:
-            run = self._list.next
-            dropped = min(num_blocks, run.hi - run.lo)
-            num_blocks -= dropped
-            self._drop(run, dropped)
+            run = head.next
+            size = run.hi - run.lo
+            if size > num_blocks or run.copy or run.node in copies:
+                size = min(size, num_blocks)
+                self._drop(run, size)
+            else:  # most go whole and were the only one of their node
+                runs = cached[run.node]
+                if len(runs) == 1:
+                    del cached[run.node]
+                else:
+                    runs.remove(run)
+                following = head.next = run.next
+                following.prev = head
+                self._idle -= size
+                self.evicted_blocks += size
+            num_blocks -= size
 
     def _drop(self, run: Run, num_blocks: int) -> None:
         run.hi -= num_blocks

@@ -25,8 +25,13 @@ class KeyRuns:
 
     def add(self, keys: range) -> None:
         """Add consecutive keys of one node; some may be there already."""
-        runs = self._by_node.setdefault(node_of(keys.start), [])
-        if runs and runs[-1].start <= keys.start <= runs[-1].stop:  # so a session grows, mostly
+        node = node_of(keys.start)
+        runs = self._by_node.get(node)
+        if runs is None:
+            self._by_node[node] = [keys]
+            self._num_keys += len(keys)
+            return
+        if runs[-1].start <= keys.start <= runs[-1].stop:  # so a session grows, mostly
             last = runs[-1]
             if keys.stop > last.stop:
                 runs[-1] = range(last.start, keys.stop)

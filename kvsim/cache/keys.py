@@ -50,11 +50,10 @@ def shared_tokens(path: Path, other: Path) -> int:
 
 def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> Keys:
     """Name the units `[lo, hi)` of a prompt, one integer each, unique over all nodes."""
-    keys: Keys = []
-    for node, start, end in spans(path, unit_tokens, lo, hi):
-        base = node << _INDEX_BITS
-        keys.append(range(base + start, base + end))
-    return keys
+    return [
+        range((node << _INDEX_BITS) + start, (node << _INDEX_BITS) + end)
+        for node, start, end in spans(path, unit_tokens, lo, hi)
+    ]
 
 
 def num_keys(keys: Keys) -> int:
@@ -79,6 +78,18 @@ def cut(keys: Keys, lo: int, hi: int) -> Keys:
         if hi <= 0:
             break
     return taken
+
+
+def split(keys: Keys, at: int) -> tuple[Keys, Keys]:
+    """Part keys after the first `at`; there are so many."""
+    for place, run in enumerate(keys):
+        length = len(run)
+        if at < length:
+            if not at:
+                return keys[:place], keys[place:]
+            return [*keys[:place], run[:at]], [run[at:], *keys[place + 1 :]]
+        at -= length
+    return keys, []
 
 
 def leading(keys: Keys, present: Container[int]) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import inf
 from typing import Literal
 
-from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.chunk_tier import ChunkTier, LruTier
 from kvsim.cache.extents import ExtentOrder
 from kvsim.cache.key_order import KeyOrder, Order, SecondHit, TtlOrder
 from kvsim.cache.policies import make_policy
@@ -45,7 +45,8 @@ def make_chunk_tier(
         order = SecondHit(order)
     if allowances is not None:
         return TenantTier(capacity_chunks, order, allowances)
-    return ChunkTier(capacity_chunks, order)
+    lru = eviction == "lru" and admission == "all"
+    return (LruTier if lru else ChunkTier)(capacity_chunks, order)
 
 
 def make_remote_store(

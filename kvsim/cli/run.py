@@ -18,7 +18,6 @@ from kvsim.cli.inputs import (
 )
 from kvsim.cli.slo import SloOption, gate, judge, read_slo, slo_table
 from kvsim.errors import ConfigError
-from kvsim.text import percent
 
 if TYPE_CHECKING:
     from kvsim.metrics.result import RunResult
@@ -63,7 +62,7 @@ def run(
     if no_time:
         if uncertainty is not None or seeds is not None:
             raise ConfigError("--no-time: nothing takes time; leave out --uncertainty and --seeds")
-        return _without_time(described, as_json=as_json, promised=bool(slo) or out is not None)
+        return _without_time(described, as_json=as_json, out=out, promised=bool(slo))
     if uncertainty is not None or seeds is not None:
         from kvsim.cli.replicate import predict, replicate
 
@@ -113,34 +112,33 @@ def run(
     return gate(report) if promise is not None else 0
 
 
-def _without_time(scenario: "Scenario", *, as_json: bool, promised: bool) -> int:
+def _without_time(scenario: "Scenario", *, as_json: bool, out: Path | None, promised: bool) -> int:
     """Print the tokens by source of a scenario whose requests are served at once."""
     from kvsim.plan.untimed import untimed_hits
 
     if promised:
-        raise ConfigError("--no-time: gives hit rates only; leave out --slo and --out")
+        raise ConfigError("--no-time: gives hit rates only; leave out --slo")
+    if out is not None:
+        run_folder(out)
     found = untimed_hits(scenario)
-    print_remarks(found["remarks"])
+    print_remarks(found.remarks)
+    if out is not None:
+        found.save(out)
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
         return 0
     from rich.console import Console
 
-    from kvsim.cli.tables import plain_table
+    from kvsim.cli import tables
 
-    table = plain_table(f"{scenario.name}: {found['requests']:,} requests without time")
-    table.add_column("prompt tokens")
-    table.add_column("tokens", justify="right")
-    table.add_column("part", justify="right")
-    words = {
-        "hit_tokens_hbm": "found in HBM",
-        "hit_tokens_cpu": "found in CPU memory",
-        "hit_tokens_remote": "found in the shared tier",
-        "computed_tokens": "computed",
-    }
-    for key, text in words.items():
-        table.add_row(text, f"{found[key]:,}", percent(found[key] / found["prompt_tokens"]))
-    Console().print(table)
+    console = Console()
+    requests = f"{found.summary['requests']:,} requests"
+    console.print(f"[bold]{scenario.name}: {requests} without time[/]", highlight=False)
+    console.print(tables.tokens_by_source(found.summary))
+    if scenario.tenants is not None:
+        console.print(tables.tenant_tokens(found.tenant_rows()))
+    if out is not None:
+        typer.echo(f"tables saved in {out}")
     return 0
 
 

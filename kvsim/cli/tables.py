@@ -1,12 +1,13 @@
 """Rich tables of results, narrow enough for a terminal of 80 columns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.text import bytes_text, duration, number, percent, requests_per_s
+from kvsim.units import format_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,6 +113,30 @@ def tenants(shared: Mapping[str, Any]) -> Table:
         table.add_row(*row.values())
     table.caption = fairness_words(shared)
     table.caption_justify = "left"
+    return table
+
+
+def tenant_tokens(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Tabulate where the prompt tokens of each tenant came from."""
+    sources = ("hit_tokens_hbm", "hit_tokens_cpu", "hit_tokens_remote")
+    table = plain_table("tenants")
+    table.add_column("tenant")
+    for column in (
+        "requests",
+        "prompt tokens",
+        *(TOKEN_SOURCES[source] for source in sources),
+        "computed",
+        "hit rate",
+    ):
+        table.add_column(column.replace(" ", "\n"), justify="right")
+    for row in rows:
+        tokens = [row[name] for name in ("prompt_tokens", *sources, "computed_tokens")]
+        table.add_row(
+            row["tenant"],
+            f"{row['finished']:,}",
+            *map(format_count, tokens),
+            percent(row["token_hit_rate"]),
+        )
     return table
 
 

@@ -80,7 +80,7 @@ def hits(
                 report(len(found) / (len(policies) * len(sizes)))
     more = _one_more_tb(asked, sizes, kv_bytes, from_row)
     if html is not None:
-        _draw(html, trace, asked, found, sizes, kv_bytes)
+        _draw(html, trace, asked, found, more, sizes, kv_bytes)
     if as_json:
         _print_json(asked, found, more, kv_bytes)
     else:
@@ -123,7 +123,9 @@ def _sizes(given: list[str] | None, asked: "References", kv_bytes: int | None) -
         if text.isdecimal():
             chunks.append(int(text) // asked.chunk_tokens)
         elif kv_bytes is None:
-            raise ConfigError(f"--capacity {text}: bytes need --model; else give tokens")
+            raise ConfigError(
+                f"--capacity {text}: is no number of tokens; bytes (64GiB) need --model NAME"
+            )
         else:
             chunks.append(parse_bytes(text) // (kv_bytes * asked.chunk_tokens))
     return chunks
@@ -150,6 +152,7 @@ def _draw(
     trace: "Trace",
     asked: "References",
     found: "list[Hits]",
+    more: dict[int, int],
     sizes: list[int],
     kv_bytes: int | None,
 ) -> None:
@@ -160,9 +163,7 @@ def _draw(
     if trace.clock == "trace":
         middle = sorted(sizes)[len(sizes) // 2]
         old = {middle: ages(trace, asked, middle)}
-    page = hits_page(
-        trace.name, found, old, chunk_tokens=asked.chunk_tokens, kv_bytes_per_token=kv_bytes
-    )
+    page = hits_page(trace.name, asked, found, old, more, kv_bytes_per_token=kv_bytes)
     page.write(html)
 
 

@@ -10,6 +10,11 @@ from pathlib import Path
 
 from kvsim.errors import ConfigError
 
+MANIFEST = "manifest.json"
+"""The file that makes a folder a saved run."""
+UNTIMED = "hits.json"
+"""The figures of a saved run without time; a run with time has none."""
+
 
 @contextmanager
 def new_result(folder: Path) -> Iterator[Path]:
@@ -44,7 +49,7 @@ def new_result(folder: Path) -> Iterator[Path]:
 
 def check_place(folder: Path) -> None:
     """Refuse to replace what is neither a saved run nor empty."""
-    if not folder.exists() or (folder / "manifest.json").is_file():
+    if not folder.exists() or (folder / MANIFEST).is_file():
         return
     if not folder.is_dir() or any(folder.iterdir()):
         raise ConfigError(

@@ -17,7 +17,7 @@ import numpy as np
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.columns import TOKEN_SUMS
-from kvsim.metrics.folder import new_result
+from kvsim.metrics.folder import MANIFEST, UNTIMED, new_result
 from kvsim.metrics.frames import Frames
 from kvsim.metrics.recorder import STEP_COLUMNS, TRANSFER_COLUMNS
 from kvsim.metrics.summary import Summary, summarise
@@ -225,22 +225,27 @@ class RunResult(Frames):
                 write_table(self._tables[name], folder / f"{name}.parquet")
         (folder / "scenario.yaml").write_text(yaml_text(self.scenario.to_dict()), "utf-8")
         _write_json(self._summary, folder / "summary.json")
-        _write_json(asdict(self.manifest), folder / "manifest.json")
+        _write_json(asdict(self.manifest), folder / MANIFEST)
 
     @classmethod
     def load(cls, folder: Path) -> RunResult:
         """Read a folder that `save` wrote."""
         folder = Path(folder)
-        if not (folder / "manifest.json").is_file():
+        if not (folder / MANIFEST).is_file():
             raise ConfigError(
                 f"{folder}: is no saved run (manifest.json is missing); "
                 "name a folder that `kvsim run --out` has made"
+            )
+        if (folder / UNTIMED).is_file():
+            raise ConfigError(
+                f"{folder}: is a run without time (--no-time), which has no times to look at; "
+                "run the scenario with time, or give its folder alone to `kvsim report`"
             )
         names = [*FIELDS, "tenants"] if (folder / "tenants.parquet").is_file() else [*FIELDS]
         tables = {name: read_table(name, folder / f"{name}.parquet") for name in names}
         path = folder / "scenario.yaml"
         try:
-            manifest = Manifest(**json.loads((folder / "manifest.json").read_text("utf-8")))
+            manifest = Manifest(**json.loads((folder / MANIFEST).read_text("utf-8")))
             summary = json.loads((folder / "summary.json").read_text("utf-8"))
             content = read_mapping(path)
         except (OSError, ValueError, TypeError, ConfigError) as error:

@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import gc
 import time
-from typing import Any
+from collections.abc import Iterable, Sequence
+from math import inf
 
 from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.gpu_pool import GpuPool
-from kvsim.cache.keys import cut, unit_keys
+from kvsim.cache.keys import cut, split, unit_keys
 from kvsim.cache.make import allowances, make_chunk_tier
 from kvsim.cache.remote_store import RemoteStore
 from kvsim.des.clock import Clock
+from kvsim.engine.ledger import Ledger
+from kvsim.engine.tier_usage import kept_by_tenants
 from kvsim.errors import ConfigError
+from kvsim.metrics.columns import TOKEN_SUMS, request_columns
+from kvsim.metrics.tenants import tenant_rows
+from kvsim.plan.untimed_run import UntimedRun, untimed_tables
 from kvsim.routing.cache_aware import Surroundings
 from kvsim.routing.routers import make_router
 from kvsim.simulate import make_store
@@ -26,8 +32,8 @@ from kvsim.workload.source import make_replay
 from kvsim.workload.tenants import Reception
 
 
-def untimed_hits(scenario: Scenario) -> dict[str, Any]:
-    """Return the prompt tokens by source, and how many chunks were asked for per second."""
+def untimed_hits(scenario: Scenario) -> UntimedRun:
+    """Return the prompt tokens by source, for all, each request and each tenant."""
     requests, remarks = _requests(scenario)
     begun_s = time.perf_counter()
     caches = _Caches(scenario)
@@ -40,19 +46,36 @@ def untimed_hits(scenario: Scenario) -> dict[str, Any]:
         if collecting:
             gc.enable()
     wall_s = time.perf_counter() - begun_s
-    sources = ("hit_tokens_hbm", "hit_tokens_cpu", "hit_tokens_remote", "computed_tokens")
-    sums = {name: sum(getattr(request, name) for request in requests) for name in sources}
-    prompt = sum(request.prompt_tokens for request in requests)
-    chunks = sum(request.prompt_tokens // scenario.offload.chunk_tokens for request in requests)
-    return {
+    _tell_causes(requests, scenario.instances)
+    sums = {name: sum(getattr(request, name) for request in requests) for name in TOKEN_SUMS}
+    summary = {
         "requests": len(requests),
-        "prompt_tokens": prompt,
         **sums,
-        "token_hit_rate": 1 - sums["computed_tokens"] / prompt,
-        "chunk_references": chunks,
-        "wall_s": wall_s,
-        "remarks": remarks,
+        "token_hit_rate": 1 - sums["computed_tokens"] / sums["prompt_tokens"],
+        "chunk_references": sum(
+            request.prompt_tokens // scenario.offload.chunk_tokens for request in requests
+        ),
     }
+    tenants_rows = None
+    if scenario.tenants is not None:
+        tenants_rows = tenant_rows(
+            scenario.tenants,
+            request_columns(requests),
+            caches.kept_by_tenants(scenario.tenants),
+            start_s=0.0,
+            end_s=inf,
+            slo=None,
+        )
+    return UntimedRun(scenario, summary, wall_s, untimed_tables(requests, tenants_rows), remarks)
+
+
+def _tell_causes(requests: Sequence[Request], instances: int) -> None:
+    """Tell of computed tokens whether this or another instance had computed them before."""
+    ledger = Ledger(instances)
+    for request in requests:
+        assert request.instance is not None, "a request that was not served"
+        ledger.admit(request, request.instance, request.prompt_tokens - request.computed_tokens)
+        ledger.finish(request, request.instance)
 
 
 def _requests(scenario: Scenario) -> tuple[list[Request], list[str]]:
@@ -67,6 +90,8 @@ def _requests(scenario: Scenario) -> tuple[list[Request], list[str]]:
     sent: list[Request] = []
 
     def answer(request: Request) -> None:
+        request.scheduled_s = request.first_token_s = request.finished_s = clock.now
+        request.outcome = "finished"
         sent.append(request)
         clock.call_at(clock.now, lambda: replay.on_finished(request))
 
@@ -88,6 +113,7 @@ def _requests(scenario: Scenario) -> tuple[list[Request], list[str]]:
 class _Caches:
     def __init__(self, scenario: Scenario) -> None:
         offload = scenario.offload
+        self._scenario = scenario
         self._size = offload.chunk_tokens
         self._block = scenario.engine.block_tokens
         self._keeps_answers = offload.save_decode_cache
@@ -128,47 +154,40 @@ class _Caches:
         request.instance = instance = self._router.route(request)
         most = request.prompt_tokens - 1  # the last token is always computed
         end = request.prompt_tokens + request.output_tokens - 1
-        pool = self._pools[instance]
         blocks = 0
         if self._shares_blocks:
-            blocks = pool.lookup(request.path, most // self._block)
+            blocks = self._pools[instance].serve(request.path, most // self._block, end)
         hbm = cpu = remote = blocks * self._block
         if self._tiers:
             cpu, remote = self._load(request, self._tiers[instance], end)
             cpu = max(hbm, min(cpu, most))
             remote = max(cpu, min(remote, most))
-        if pool.admit(request.request_id, request.path, blocks, end, end):
-            pool.commit(request.request_id, request.path, end)
-            pool.free(request.request_id)
         request.hit_tokens_hbm = hbm
         request.hit_tokens_cpu = cpu - hbm
         request.hit_tokens_remote = remote - cpu
         request.computed_tokens = request.prompt_tokens - remote
         self._router.ended(request)
 
+    def kept_by_tenants(self, tenants: Iterable[str]) -> dict[str, dict[str, int | None]]:
+        """Give the most that each tenant took of the tiers and what of it was evicted."""
+        chunk_bytes = self._scenario.chunk_bytes
+        ranks = self._scenario.engine.tensor_parallel_size
+        return kept_by_tenants(tenants, self._tiers, self._store, chunk_bytes, chunk_bytes * ranks)
+
     def _load(self, request: Request, tier: ChunkTier, end: int) -> tuple[int, int]:
         """Return the ends of what CPU memory and the store have; then keep all of the prompt."""
         chunks = request.prompt_tokens // self._size
         kept = max(chunks, end // self._size) if self._keeps_answers else chunks
         keys = unit_keys(request.path, self._size, 0, kept)
-        asked = keys if kept == chunks else cut(keys, 0, chunks)
-        in_cpu = tier.prefix(asked)
-        found = in_cpu
-        new = keys
         tier.charge_to(request.tenant)
-        if in_cpu:
-            tier.pin(request.request_id, cut(keys, 0, in_cpu))
-            new = cut(keys, in_cpu, kept)
-        if self._store is not None:
-            found += self._store.look_up(cut(asked, in_cpu, chunks) if in_cpu else asked)
-            for run in new if found == in_cpu else cut(keys, found, kept):
+        in_cpu = found = tier.serve(keys, chunks)
+        store = self._store
+        if store is not None:
+            found += store.look_up(cut(keys, in_cpu, chunks))
+            for run in split(keys, found)[1]:
                 if request.tenant is not None:
-                    self._store.claim(run, request.tenant)
-                self._store.add(run)
-        granted = tier.can_allocate(kept - in_cpu)
-        tier.allocate(granted)
-        tier.insert(new if granted == kept - in_cpu else cut(new, 0, granted), held=False)
-        tier.unpin(request.request_id)
+                    store.claim(run, request.tenant)
+                store.add(run)
         return in_cpu * self._size, found * self._size
 
     def _cpu_tokens(self, instance: int, request: Request) -> int:

@@ -29,6 +29,7 @@ p { max-width: 78ch; } .soft { color: var(--soft); }
 .lead { font-size: 1.1rem; border-left: 4px solid #009E73; padding: .2rem 0 .2rem 1rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(380px, 1fr)); gap: 16px;
   margin-bottom: 16px; }
+.charts.pairs { grid-template-columns: repeat(auto-fill, minmax(max(380px, 40%), 1fr)); }
 .chart { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   min-width: 0; overflow: hidden; margin-bottom: 16px; }
 .charts .chart { margin-bottom: 0; }
@@ -104,7 +105,8 @@ class Page:
     def charts(self, *figures: go.Figure) -> None:
         """Add charts side by side, one under the other where the page is narrow."""
         inside = "".join(self._chart(figure) for figure in figures)
-        self._parts.append(f'<div class="charts">{inside}</div>' if len(figures) > 1 else inside)
+        look = "charts pairs" if len(figures) in (2, 4) else "charts"
+        self._parts.append(f'<div class="{look}">{inside}</div>' if len(figures) > 1 else inside)
 
     def text(self) -> str:
         """Return the page as HTML."""

@@ -8,17 +8,19 @@ from typing import Any, Final
 import pandas as pd
 
 from kvsim.errors import ConfigError
+from kvsim.metrics.folder import MANIFEST, UNTIMED
 from kvsim.metrics.result import RunResult
+from kvsim.plan.untimed_run import UntimedRun
 from kvsim.report.html import Page
 from kvsim.report.plan_page import breakeven_page, size_page
 from kvsim.report.run_page import run_page, runs_page
 from kvsim.report.search_page import search_page
 from kvsim.report.sensitivity_page import sensitivity_page
 from kvsim.report.sweep_page import sweep_page
+from kvsim.report.untimed_page import untimed_page
 from kvsim.sweep.place import Place, place_of
 from kvsim.sweep.table import TABLE, read_description, read_table
 
-RUN: Final = "manifest.json"
 SEARCH: Final = "trials.parquet"
 SEARCH_ANSWER: Final = "search.json"
 KNOWN: Final = (
@@ -32,7 +34,7 @@ def results_page(places: Sequence[Path]) -> Page:
     if len(places) == 1:
         return result_page(places[0])
     for place in places:
-        if not (place / RUN).is_file():
+        if not (place / MANIFEST).is_file():
             raise ConfigError(f"{place}: is no saved run; only runs can stand side by side")
     names = run_names(places)
     return runs_page(
@@ -56,7 +58,9 @@ def result_page(place: Path) -> Page:
         raise ConfigError(f"{place}: does not exist; name {KNOWN}")
     if place.is_file():
         return _file_page(place)
-    if (place / RUN).is_file():
+    if (place / UNTIMED).is_file():
+        return untimed_page(UntimedRun.load(place))
+    if (place / MANIFEST).is_file():
         return run_page(RunResult.load(place))
     if (place / TABLE).is_file():
         return sweep_result(place_of(place))

@@ -18,6 +18,7 @@ from kvsim.report.confidence_section import run_confidence
 from kvsim.report.html import Cell, Page
 from kvsim.report.plan_page import TIER_NAMES, cost_tables, demand_table
 from kvsim.report.provenance import scenario_text, sources_table
+from kvsim.report.reuse_section import run_reuse
 from kvsim.report.run_words import Story, promise_rows, tell_run, verdict
 from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.spec.cost import load_prices, resolve_prices
@@ -67,6 +68,7 @@ def run_page(result: RunResult) -> Page:
     if result.tenants is not None:
         _tenants(page, result, result.tenants)
     _tier_parts(page, result, story)
+    run_reuse(page, result.scenario)
     _cost(page, result)
     _origins(page, result)
     return page

@@ -38,7 +38,7 @@ def tell_run(result: RunResult) -> Story:
     moved = tuple(demands(result))
     details = [
         *(_promise(slo) if slo is not None else ()),
-        _sources(summary),
+        token_sources_sentence(summary),
         *_first_token(result),
         *_limits(gpu_time(result), moved),
     ]
@@ -79,7 +79,8 @@ def _promise(slo: SloReport) -> Iterator[str]:
     )
 
 
-def _sources(summary: Mapping[str, Any]) -> str:
+def token_sources_sentence(summary: Mapping[str, Any]) -> str:
+    """Say how many prompt tokens are found, where, and how many are computed again."""
     total = max(1, summary["prompt_tokens"])
     parts = {
         "CPU memory": summary["hit_tokens_cpu"],

@@ -5,24 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from kvsim.plan.reuse import knee
-from kvsim.report.charts.capacity import TB, marginal_saving
-from kvsim.report.charts.tiers import age_at_hit_and_eviction, reuse_distance, working_set
+from kvsim.report.charts.tiers import working_set
 from kvsim.report.html import Cell, Page
+from kvsim.report.reuse_section import (
+    AGES,
+    Sizes,
+    ages_told,
+    lru_curve,
+    one_more_tb,
+    rate_at,
+    reuse_chart,
+    saving_charts,
+)
 from kvsim.text import percent
-from kvsim.units import format_bytes, format_count, format_seconds
-from kvsim.workload.trace_hits import Ages, ages, references
+from kvsim.units import format_count, format_seconds
 from kvsim.workload.trace_stats import Reuse, windows
 from kvsim.workload.trace_summary import NAMES
 from kvsim.workload.traces.trace import Trace
 
-SIZES: Final = 48
-MOST_REFERENCES: Final = 5_000_000
-"""Chunk references up to which ages are measured: some seconds."""
 _COLUMNS: Final = ("mean", *NAMES, "max")
 
 
@@ -45,24 +49,17 @@ def trace_story(
     kv_bytes_per_token: int | None = None,
 ) -> TraceStory:
     """Tell what `summarise_trace` found: reuse, working set, what capacity is worth, ages."""
-    write = _Sizes(kv_bytes_per_token)
-    curve = _lru_curve(trace, reuse)
-    middle = (reuse.newer_blocks + reuse.blocks / 2) * reuse.unit_tokens
+    write = Sizes(kv_bytes_per_token)
+    curve = lru_curve(reuse, summary["prompt_tokens"])
+    at = _knee_tokens(curve)
     figures = [
-        reuse_distance(
-            middle,
-            reuse.tokens,
-            prompt_tokens=summary["prompt_tokens"],
-            kv_bytes_per_token=kv_bytes_per_token,
-            knee_tokens=_knee_tokens(curve),
-        ),
+        reuse_chart(reuse, summary["prompt_tokens"], write, knee_tokens=at),
         working_set(windows(trace, reuse), kv_bytes_per_token=kv_bytes_per_token),
+        *saving_charts(curve, write),
     ]
-    if kv_bytes_per_token and len(curve):
-        sizes = curve.assign(capacity_bytes=curve["capacity_tokens"] * kv_bytes_per_token)
-        figures.append(marginal_saving(sizes))
+    sizes = [] if at is None else [at // 4, at]
     return TraceStory(
-        _words(summary, curve, write), figures, *_ages(trace, reuse, _knee_tokens(curve), write)
+        _words(summary, curve, write), figures, *ages_told(trace, reuse, sizes, write)
     )
 
 
@@ -78,41 +75,14 @@ def trace_page(
     story = trace_story(trace, reuse, summary, kv_bytes_per_token=kv_bytes_per_token)
     for place, sentence in enumerate(story.words):
         page.paragraph(sentence, "" if place else "lead")
-    page.charts(*story.figures[:2])
-    page.charts(*story.figures[2:])
-    if story.age_figures:
-        page.heading("How old chunks are when they are hit, and when they are evicted")
+    page.charts(*story.figures)
+    if story.age_words:
+        page.heading(AGES)
     for sentence in story.age_words:
         page.paragraph(sentence)
-    if story.age_figures:
-        page.charts(*story.age_figures)
-    _tables(page, summary, _Sizes(kv_bytes_per_token))
+    page.charts(*story.age_figures)
+    _tables(page, summary, Sizes(kv_bytes_per_token))
     return page
-
-
-class _Sizes:
-    """Write sizes as bytes of a model's KV cache, or as tokens where no model is named."""
-
-    def __init__(self, kv_bytes_per_token: int | None) -> None:
-        self.kv_bytes_per_token = kv_bytes_per_token
-
-    def __call__(self, tokens: float) -> str:
-        if self.kv_bytes_per_token:
-            return format_bytes(int(tokens * self.kv_bytes_per_token))
-        return f"{format_count(int(tokens))} tokens"
-
-
-def _lru_curve(trace: Trace, reuse: Reuse) -> pd.DataFrame:
-    """Return the hit rate of one least-recently-used cache at sizes up to all there is."""
-    total = int(trace.prompt_tokens.sum())
-    most = int(reuse.new_blocks.sum())
-    if not reuse.blocks.size or most < 2:
-        return pd.DataFrame(columns=["capacity_tokens", "hit_rate"])
-    blocks = np.unique(np.geomspace(1, most, SIZES).round().astype(np.int64))
-    rows = [
-        (size * reuse.unit_tokens, reuse.lru_hit_tokens(size) / total) for size in blocks.tolist()
-    ]
-    return pd.DataFrame(rows, columns=["capacity_tokens", "hit_rate"])
 
 
 def _knee_tokens(curve: pd.DataFrame) -> int | None:
@@ -122,7 +92,7 @@ def _knee_tokens(curve: pd.DataFrame) -> int | None:
     return None if found is None else int(curve["capacity_tokens"].iloc[found])
 
 
-def _words(summary: Mapping[str, Any], curve: pd.DataFrame, write: _Sizes) -> list[str]:
+def _words(summary: Mapping[str, Any], curve: pd.DataFrame, write: Sizes) -> list[str]:
     ideal = summary["ideal_hit_rate"]
     said = [
         f"{summary['requests']:,} requests ask for {format_count(summary['prompt_tokens'])} prompt "
@@ -133,64 +103,23 @@ def _words(summary: Mapping[str, Any], curve: pd.DataFrame, write: _Sizes) -> li
         return [*said, "No prompt repeats an earlier one, so no cache helps."]
     at = _knee_tokens(curve)
     if at is not None:
-        rate = float(np.interp(at, curve["capacity_tokens"], curve["hit_rate"]))
         said.append(
-            f"One LRU cache of {write(at)} finds {percent(rate)}; beyond that knee more capacity "
-            "brings less than on average."
+            f"One LRU cache of {write(at)} finds {percent(rate_at(curve, at))}; beyond that knee "
+            "more capacity brings less than on average."
         )
         if write.kv_bytes_per_token:
-            more = at + TB / write.kv_bytes_per_token
-            gain = float(np.interp(more, curve["capacity_tokens"], curve["hit_rate"])) - rate
-            saved = gain * summary["prompt_tokens"]
-            said.append(
-                f"One more TB there would save computing {format_count(round(saved))} tokens, "
-                f"{percent(gain)} of all."
-            )
+            said.append(one_more_tb(curve, at, summary["prompt_tokens"], write.kv_bytes_per_token))
     return said
 
 
-def _ages(
-    trace: Trace, reuse: Reuse, at: int | None, write: _Sizes
-) -> tuple[list[str], list[go.Figure]]:
-    """Draw the ages at the knee and at a quarter of it, where times and hash ids tell them."""
-    if at is None or trace.clock != "trace" or not trace.hash_tokens:
-        return [], []
-    if int(trace.hashed_tokens().sum()) > MOST_REFERENCES * trace.hash_tokens:
-        too_long = (
-            "Ages at hits and evictions are left out: the trace is too long to follow each chunk; "
-            "cut it with kvsim trace convert --window."
-        )
-        return [too_long], []
-    asked = references(trace)
-    words, figures = [], []
-    for size in (at // 4, at):
-        found = ages(trace, asked, max(1, size // asked.chunk_tokens))
-        figures.append(age_at_hit_and_eviction(found, write(size)))
-        words.append(f"With {write(size)}: {_lost(found, reuse)}")
-    return words, figures
-
-
-def _lost(found: Ages, reuse: Reuse) -> str:
-    """Say how much comes back only after it has gone: the hits of a cache show none of it."""
-    if not found.at_eviction_s.size:
-        return "nothing is evicted."
-    evicted_s = float(np.median(found.at_eviction_s))
-    later = float(reuse.tokens[reuse.idle_s > evicted_s].sum() / reuse.tokens.sum())
-    kept = format_seconds(evicted_s)
-    return (
-        f"chunks go after {kept} without use (median); {percent(later)} of all tokens that are "
-        "asked for again come back later than that."
-    )
-
-
-def _tables(page: Page, summary: Mapping[str, Any], write: _Sizes) -> None:
+def _tables(page: Page, summary: Mapping[str, Any], write: Sizes) -> None:
     page.heading("Lengths and gaps")
     lengths = {f"{name}, tokens": row for name, row in summary["lengths"].items()}
     if summary["turns"] is not None:
         lengths["turns of a session"] = summary["turns"]
-    _distribution(page, lengths, format_count)
+    _distribution(page, lengths, lambda value: f"{value:,.0f}")
     if summary["gaps_s"]:
-        _distribution(page, summary["gaps_s"], format_seconds)
+        _distribution(page, summary["gaps_s"], lambda s: format_seconds(float(f"{s:.3g}")))
     if len(summary["windows"]) > 1:
         page.heading("Over time")
         headings = ("from", "requests", "prompt tokens", "ideal hits", "working set", "seen so far")

@@ -26,6 +26,9 @@ from kvsim.workload.prefix_tree import build_paths, shift_path
 from kvsim.workload.request import Request
 from kvsim.workload.traces.trace import Floats, Ints, Trace, cap_prompts, check_granularity
 
+MOST_REQUESTS = 50_000_000
+"""Requests of one run: each takes some hundred bytes."""
+
 
 class _Launch(NamedTuple):
     at_s: float
@@ -262,6 +265,11 @@ def _first_launches(
     rows = np.arange(len(trace)) if spec.mode == "open" else np.flatnonzero(trace.after < 0)
     launches: list[_Launch] = []
     copies = int(np.ceil(spec.user_scale))
+    if copies * len(trace) > MOST_REQUESTS:
+        raise ConfigError(
+            f"workload.user_scale: {spec.user_scale:g} times {len(trace):,} requests are more than "
+            f"{MOST_REQUESTS:,}; lower it"
+        )
     for copy in range(copies):
         kept = rows
         part = spec.user_scale - copy

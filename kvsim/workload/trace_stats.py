@@ -45,7 +45,8 @@ class Reuse:
 
     def lru_hit_tokens(self, capacity_blocks: int, *, from_row: int = 0) -> int:
         """Count the hit tokens of a least-recently-used cache of so many blocks."""
-        kept = np.clip(capacity_blocks - self.newer_blocks, 0, self.blocks)
+        room = min(capacity_blocks, int(self.new_blocks.sum()))  # no more than there are
+        kept = np.clip(room - self.newer_blocks, 0, self.blocks)
         tokens = np.minimum(kept * self.unit_tokens, self.tokens)
         return int(tokens[self.row >= from_row].sum())
 

@@ -71,3 +71,24 @@ def test_extents_equal_blocks(program: tuple[int, list[tuple[str, int, int, int]
         for pool in (fast, plain):
             pool.free(request_id)
     assert fast.free_blocks == plain.free_blocks == num_blocks
+
+
+@given(
+    st.integers(3, 40),
+    st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60), st.integers(0, 30)), max_size=60),
+)
+def test_requests_served_at_once_equal_their_four_steps(
+    num_blocks: int, requests: list[tuple[int, int, int]]
+) -> None:
+    fast, plain = GpuPool(num_blocks, BLOCK_TOKENS), BlockPool(num_blocks, BLOCK_TOKENS)
+    for request_id, (text, prompt, answer) in enumerate(requests):
+        path, most, tokens = path_of(text), (prompt - 1) // BLOCK_TOKENS, prompt + answer
+        hits = plain.lookup(path, most)
+        assert fast.serve(path, most, tokens) == hits
+        if plain.admit(request_id, path, hits, tokens, tokens):
+            plain.commit(request_id, path, tokens)
+            plain.free(request_id)
+        assert fast.free_blocks == plain.free_blocks == num_blocks
+        assert fast.used_blocks == plain.used_blocks
+        assert fast.evicted_blocks == plain.evicted_blocks
+        assert sorted(set(fast.hits())) == sorted(set(plain.hits()))

@@ -161,12 +161,14 @@ def age_at_hit_and_eviction(ages: Ages, size: str) -> go.Figure:
     """Draw the distributions of both ages: where evictions lie left of hits, the cache thrashes."""
     figure = go.Figure()
     drawn = []
+    both = np.concatenate([ages.at_hit_s, ages.at_eviction_s])
+    least_s = float(np.min(both, where=both > 0, initial=1.0)) / 2  # at once, on a log axis
     for name, values, colour in (
         ("at a hit", ages.at_hit_s, style.CPU),
         ("at its eviction", ages.at_eviction_s, style.AGAIN),
     ):
         if values.size:
-            quantiles = np.maximum(np.quantile(values, _QUANTILES), 1e-3)
+            quantiles = np.maximum(np.quantile(values, _QUANTILES), least_s)
             drawn.append(quantiles)
             figure.add_scatter(
                 x=quantiles,
@@ -177,8 +179,8 @@ def age_at_hit_and_eviction(ages: Ages, size: str) -> go.Figure:
                 text=[format_seconds(s) for s in quantiles],
                 hovertemplate="%{y:.0f} % within %{text}",
             )
-    title = style.titled("Time since a chunk's last use", f"one LRU cache of {size}")
-    style.layout(figure, title=title, x="seconds (log scale)", y="% of chunks")
+    title = style.titled("Age of chunks, hit and evicted", f"one LRU cache of {size}")
+    style.layout(figure, title=title, x="time since the last use, s (log scale)", y="% of chunks")
     style.log_axis(figure, "x", np.concatenate(drawn) if drawn else [1.0])
     figure.update_layout(hovermode="closest")
     figure.update_yaxes(range=[0, 101])

@@ -7,15 +7,23 @@ prompts share, except that a conversation's next prompt repeats the one before.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kvsim.errors import TraceError
-from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, number, whole
-from kvsim.workload.traces.files import Progress, field, json_rows, json_value, text_lines
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, seconds, whole
+from kvsim.workload.traces.files import (
+    Progress,
+    field,
+    json_rows,
+    json_value,
+    mapping,
+    object_of,
+    objects,
+    text_lines,
+)
 from kvsim.workload.traces.trace import Trace
 
 INPUT_ATTRIBUTES = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
@@ -36,6 +44,8 @@ def read_vllm_bench(path: Path, progress: Progress, *, strict: bool) -> Trace:
     if len({len(values) for values in lists.values()}) > 1:
         raise TraceError(f"{path}: start_times, input_lens and output_lens differ in length")
     errors = data.get("errors") or []
+    if not isinstance(errors, list):
+        raise TraceError(f"{path}: 'errors' is not a list")
     for row, start_s in enumerate(lists["start_times"]):
         with builder.row(f"request {row}"):
             if row < len(errors) and errors[row]:
@@ -72,17 +82,18 @@ def read_guidellm(path: Path, progress: Progress, *, strict: bool, part: int | N
         )
     builder = TraceBuilder(str(path), "guidellm", strict=strict, from_zero=True)
     for outcome in ("successful", "incomplete", "errored"):
-        for row, request in enumerate(requests.get(outcome) or []):
-            with builder.row(f"{outcome} request {row}"):
+        listed = objects(requests.get(outcome), f"{outcome} request", builder)
+        for where, request in listed:
+            with builder.row(where):
                 if outcome != "successful":
                     raise DamagedRowError("the request did not end well")
-                info = request.get("info") or {}
-                times = {**request, **(info.get("timings") or {})}
+                info = mapping(request.get("info"), "info")
+                times = {**request, **mapping(info.get("timings"), "timings")}
                 session = info.get("conversation_id") or request.get("conversation_id")
                 ended = times.get("request_end") or times.get("request_end_time")
                 builder.add(
                     time_s=field(times, "request_start", "request_start_time", "start_time"),
-                    end_s=math.nan if ended is None else number(ended, "request_end"),
+                    end_s=math.nan if ended is None else seconds(ended, "request_end"),
                     prompt_tokens=field(request, "prompt_tokens"),
                     output_tokens=field(request, "output_tokens"),
                     session=None if session is None else str(session),
@@ -97,7 +108,8 @@ def read_aiperf(path: Path, progress: Progress, *, strict: bool) -> Trace:
     warmup = 0
     for where, row in json_rows(path, builder, progress):
         with builder.row(where):
-            about, metrics = field(row, "metadata"), row.get("metrics") or {}
+            about = mapping(row.get("metadata"), "metadata")
+            metrics = mapping(row.get("metrics"), "metrics")
             if about.get("benchmark_phase") == "warmup":
                 warmup += 1
                 continue
@@ -105,8 +117,8 @@ def read_aiperf(path: Path, progress: Progress, *, strict: bool) -> Trace:
                 raise DamagedRowError("the request failed or was cancelled")
             session = about.get("x_correlation_id") or about.get("conversation_id")
             builder.add(
-                time_s=number(field(about, "request_start_ns"), "request_start_ns") / 1e9,
-                end_s=number(field(about, "request_end_ns"), "request_end_ns") / 1e9,
+                time_s=_of_ns(about, "request_start_ns"),
+                end_s=_of_ns(about, "request_end_ns"),
                 prompt_tokens=_metric(metrics, "input_sequence_length"),
                 output_tokens=_metric(metrics, "output_sequence_length", "output_token_count"),
                 session=None if session is None else str(session),
@@ -121,16 +133,16 @@ def read_otel(path: Path, progress: Progress, *, strict: bool) -> Trace:
     builder = TraceBuilder(str(path), "otel", strict=strict, from_zero=True)
     others = 0
     for where, span in _spans(path, builder, progress):
-        attributes = _attributes(span)
-        if not any(name in attributes for name in INPUT_ATTRIBUTES):
-            others += 1
-            continue
         with builder.row(where):
+            attributes = _attributes(span)
+            if not any(name in attributes for name in INPUT_ATTRIBUTES):
+                others += 1
+                continue
             session = next((attributes[n] for n in SESSION_ATTRIBUTES if n in attributes), None)
-            ended = span.get("endTimeUnixNano")
+            ended = "endTimeUnixNano"
             builder.add(
-                time_s=number(field(span, "startTimeUnixNano"), "startTimeUnixNano") / 1e9,
-                end_s=math.nan if ended is None else number(ended, "endTimeUnixNano") / 1e9,
+                time_s=_of_ns(span, "startTimeUnixNano"),
+                end_s=math.nan if span.get(ended) is None else _of_ns(span, ended),
                 prompt_tokens=field(attributes, *INPUT_ATTRIBUTES),
                 output_tokens=field(attributes, *OUTPUT_ATTRIBUTES),
                 session=None if session is None else str(session),
@@ -185,14 +197,19 @@ def _metric(metrics: dict[str, Any], *names: str) -> int:
     return whole(value.get("value") if isinstance(value, dict) else value, names[0])
 
 
+def _of_ns(row: dict[str, Any], name: str) -> float:
+    return seconds(field(row, name), name, per_second=1e9)
+
+
 def _spans(
     path: Path, builder: TraceBuilder, progress: Progress
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    for place, (where, batch) in enumerate(_batches(path, builder, progress)):
-        for resource in batch.get("resourceSpans") or ():
-            for group in resource.get("scopeSpans") or resource.get("spans") or ():
-                for index, span in enumerate(group.get("spans") or ()):
-                    yield f"{where} span {index}" if where else f"batch {place} span {index}", span
+    for batch_place, batch in _batches(path, builder, progress):
+        resources = objects(batch.get("resourceSpans"), f"{batch_place} resource", builder)
+        for resource_place, resource in resources:
+            groups = resource.get("scopeSpans") or resource.get("spans")
+            for group_place, group in objects(groups, f"{resource_place} scope", builder):
+                yield from objects(group.get("spans"), f"{group_place} span", builder)
 
 
 def _batches(
@@ -202,17 +219,11 @@ def _batches(
     first = next(text_lines(path), None)
     if first is None:
         raise TraceError(f"{path}: the file is empty")
-    try:
-        one_a_line = isinstance(json.loads(first[1]), dict)
-    except ValueError:
-        one_a_line = False
-    if one_a_line:
+    if object_of(first[1]) is not None:
         yield from json_rows(path, builder, progress)
         return
     data = json_value(path)
-    for batch in data if isinstance(data, list) else [data]:
-        if isinstance(batch, dict):
-            yield "", batch
+    yield from objects(data if isinstance(data, list) else [data], "batch", builder)
 
 
 def _attributes(span: dict[str, Any]) -> dict[str, Any]:
@@ -221,9 +232,10 @@ def _attributes(span: dict[str, Any]) -> dict[str, Any]:
     pairs = span.get("attributes") or []
     if isinstance(pairs, dict):
         return pairs
-    for pair in pairs:
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        key = mapping(pair, "attribute").get("key")
         value = pair.get("value")
         if isinstance(value, dict) and value:
             value = next(iter(value.values()))
-        found[pair.get("key", "")] = value
+        found[str(key)] = value
     return found

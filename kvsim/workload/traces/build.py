@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +15,14 @@ from kvsim.workload.traces.trace import ClockKind, Damage, Floats, HashIds, Ints
 
 MAX_TOKENS = 1 << 30
 """Longer than any prompt: such a number is damage."""
+MAX_S = 1e11
+"""Later than any clock in seconds (the year 5138): such a time is damage, or has another unit."""
+_WHOLE = frozenset((int,))
+
+
+def all_whole(values: Iterable[Any]) -> bool:
+    """Tell whether all values are whole numbers: no truth values, no 1.0."""
+    return _WHOLE.issuperset(map(type, values))
 
 
 class DamagedRowError(ValueError):
@@ -25,12 +33,13 @@ def whole(value: Any, name: str, *, least: int = 0) -> int:
     """Read a count of tokens or the like."""
     if isinstance(value, str):
         try:
+            _plain(value)
             value = float(value) if "." in value or "e" in value else int(value)
         except ValueError:
             raise DamagedRowError(f"{name}: {value!r:.40} is not a number") from None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DamagedRowError(f"{name}: {value!r:.40} is not a number")
-    if value != value or value != int(value) or not least <= value <= MAX_TOKENS:
+    if not least <= value <= MAX_TOKENS or value != int(value):  # NaN is in no range
         raise DamagedRowError(f"{name}: {value!r:.40} is not a whole number from {least} on")
     return int(value)
 
@@ -38,6 +47,7 @@ def whole(value: Any, name: str, *, least: int = 0) -> int:
 def number(value: Any, name: str) -> float:
     """Read a number that is finite and not negative."""
     try:
+        _plain(value)
         found = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise DamagedRowError(f"{name}: {value!r:.40} is not a number") from None
@@ -45,6 +55,20 @@ def number(value: Any, name: str) -> float:
         raise DamagedRowError(f"{name}: {value!r:.40} is not a finite number")
     if found < 0:
         raise DamagedRowError(f"{name}: {value!r:.40} is negative")
+    return found
+
+
+def _plain(value: Any) -> None:
+    """Refuse what only Python takes for a number: 6_00."""
+    if isinstance(value, str) and "_" in value:
+        raise ValueError(value)
+
+
+def seconds(value: Any, name: str, *, per_second: float = 1.0) -> float:
+    """Read an instant or a duration of a unit of which a second has so many."""
+    found = number(value, name) / per_second
+    if found > MAX_S:
+        raise DamagedRowError(f"{name}: {value!r:.40} is more than {MAX_S:g} s: another unit?")
     return found
 
 
@@ -100,6 +124,10 @@ class TraceBuilder:
         self._tenants: dict[int, str] = {}
         self._empty_answers = 0
 
+    def __len__(self) -> int:
+        """Count the rows that were added."""
+        return len(self._counts) // 6
+
     def row(self, where: str) -> Guard:
         """Guard the reading of one row."""
         return Guard(self, where)
@@ -140,7 +168,7 @@ class TraceBuilder:
         tenant: str | None = None,
     ) -> None:
         """Check and append one row."""
-        when_s = number(time_s, "time")
+        when_s = seconds(time_s, "time")
         prompt = whole(prompt_tokens, "prompt tokens", least=1)
         output = whole(output_tokens, "output tokens")
         if not output:
@@ -153,6 +181,8 @@ class TraceBuilder:
                 raise DamagedRowError(
                     f"{count} hash ids do not fit {prompt} tokens at {self.hash_tokens} tokens each"
                 )
+        if hash_span is None and not all_whole(hash_ids):
+            raise DamagedRowError("the hash ids are not whole numbers")
         if session is not None:
             self._named = True
         index = self._index(session if session is not None else f"#{len(self._sessions)}")
@@ -166,10 +196,10 @@ class TraceBuilder:
         if hash_span is None:
             try:
                 self._ids.extend(hash_ids)
-            except (TypeError, OverflowError):
+            except OverflowError:
                 del self._numbers[-3:], self._counts[-6:]
                 del self._ids[start:]
-                raise DamagedRowError("the hash ids are not whole numbers") from None
+                raise DamagedRowError("a hash id has more than 64 bits") from None
 
     def build(self) -> Trace:
         """Sort the rows by time and link the turns of each session."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -16,6 +17,8 @@ Progress = Callable[[float], None]
 """Told the part of the file that has been read, from 0 to 1."""
 
 _LINES_PER_REPORT = 500
+UNREADABLE = (OSError, EOFError, zlib.error)
+"""What a file raises that breaks off, or whose packing is damaged."""
 
 
 def silent(_: float) -> None:
@@ -46,12 +49,41 @@ def text_lines(path: Path, progress: Progress = silent) -> Iterator[tuple[int, s
                 done += len(raw)
                 if place % _LINES_PER_REPORT == 0:
                     progress(min(1.0, done / size))
-                line = raw.decode("utf-8", errors="replace").lstrip("\ufeff").strip()
+                line = raw.decode("utf-8", errors="surrogateescape").lstrip("\ufeff").strip()
                 if line:
                     yield place, line
-        except (OSError, EOFError) as error:
-            raise TraceError(f"{path}: cannot be read to its end: {error}") from None
+        except UNREADABLE as error:
+            raise cut_short(path, error) from None
     progress(1.0)
+
+
+def cut_short(path: Path, error: BaseException) -> TraceError:
+    """Say that a file breaks off, or that its packing is damaged."""
+    return TraceError(f"{path}: cannot be read to its end: {error}")
+
+
+def beginning(path: Path, num_bytes: int) -> bytes:
+    """Read the first bytes of a file."""
+    with open_bytes(path) as file:
+        try:
+            return file.read(num_bytes)
+        except UNREADABLE as error:
+            raise cut_short(path, error) from None
+
+
+def object_of(line: str) -> dict[str, Any] | None:
+    """Read a line that holds one JSON object; None if it does not."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _check_text(line: str) -> None:
+    """Refuse bytes that are no UTF-8: two names could become one."""
+    if not line.isascii() and any("\udc80" <= letter <= "\udcff" for letter in line):
+        raise DamagedRowError("not UTF-8 text")
 
 
 def json_rows(
@@ -61,6 +93,7 @@ def json_rows(
     for place, line in text_lines(path, progress):
         where = f"line {place}"
         with builder.row(where):
+            _check_text(line)
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
@@ -77,8 +110,8 @@ def json_value(path: Path) -> Any:
             return json.load(file)
         except (ValueError, RecursionError) as error:
             raise TraceError(f"{path}: not readable as JSON: {error}") from None
-        except (OSError, EOFError) as error:
-            raise TraceError(f"{path}: cannot be read to its end: {error}") from None
+        except UNREADABLE as error:
+            raise cut_short(path, error) from None
 
 
 def csv_rows(
@@ -89,14 +122,29 @@ def csv_rows(
     first = next(lines, None)
     if first is None:
         raise TraceError(f"{path}: the file is empty")
-    header = [word.strip() for word in next(csv.reader([first[1]]))]
+    try:
+        header = _cells(first[1])
+    except csv.Error as error:
+        raise TraceError(f"{path}: not CSV: {error}") from None
+    words = [word.lower() for word in header]
+    twice = next((word for word in words if word and words.count(word) > 1), None)
+    if twice is not None:
+        raise TraceError(f"{path}: has two columns {twice!r}; leave one out")
     for place, line in lines:
         where = f"line {place}"
         with builder.row(where):
-            cells = next(csv.reader([line]))
+            _check_text(line)
+            try:
+                cells = _cells(line)
+            except csv.Error as error:
+                raise DamagedRowError(f"not CSV: {error}") from None
             if len(cells) != len(header):
                 raise DamagedRowError(f"{len(cells)} cells under {len(header)} headings")
             yield where, dict(zip(header, cells, strict=True))
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line]))]
 
 
 def field(row: dict[str, Any], *names: str) -> Any:
@@ -105,3 +153,25 @@ def field(row: dict[str, Any], *names: str) -> Any:
         if row.get(name) is not None:
             return row[name]
     raise DamagedRowError(f"no {' or '.join(names)}")
+
+
+def mapping(value: Any, what: str) -> dict[str, Any]:
+    """Insist on a JSON object; none at all is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DamagedRowError(f"{what}: {value!r:.40} is not an object")
+    return value
+
+
+def objects(value: Any, where: str, builder: TraceBuilder) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the objects of a list, each with its place; what is none is a damaged row."""
+    if value is not None and not isinstance(value, list):
+        builder.damage(where, f"{value!r:.40} is not a list")
+        return
+    for index, item in enumerate(value or ()):
+        place = f"{where} {index}"
+        with builder.row(place):
+            if not isinstance(item, dict):
+                raise DamagedRowError(f"{item!r:.40} is not an object")
+            yield place, item

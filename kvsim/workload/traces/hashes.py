@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kvsim.errors import TraceError
-from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, number, whole
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, all_whole, seconds, whole
 from kvsim.workload.traces.files import Progress, field, json_rows
 from kvsim.workload.traces.trace import Trace
 
@@ -26,8 +26,8 @@ def read_mooncake(
     grain = hash_tokens or MOONCAKE_TOKENS
     builder = TraceBuilder(str(path), "mooncake", hash_tokens=grain, strict=strict)
     for where, row in json_rows(path, builder, progress):
-        if "input_length" not in row and "block_size" in row:
-            builder.hash_tokens = hash_tokens or whole(row["block_size"], "block_size", least=1)
+        if "input_length" not in row and "block_size" in row and hash_tokens is None:
+            builder.hash_tokens = _block_size(path, where, row["block_size"], builder)
             continue
         with builder.row(where):
             ids = field(row, "hash_ids")
@@ -36,15 +36,31 @@ def read_mooncake(
             delay = row.get("delay")
             session, tenant = row.get("session_id"), row.get("tenant")
             builder.add(
-                time_s=number(field(row, "timestamp"), "timestamp") / 1000,
+                time_s=seconds(field(row, "timestamp"), "timestamp", per_second=1e3),
                 prompt_tokens=field(row, "input_length"),
                 output_tokens=field(row, "output_length"),
                 session=None if session is None else str(session),
                 tenant=None if tenant is None else str(tenant),
-                think_time_s=float("nan") if delay is None else number(delay, "delay") / 1000,
+                think_time_s=(
+                    float("nan") if delay is None else seconds(delay, "delay", per_second=1e3)
+                ),
                 hash_ids=ids,
             )
     return builder.build()
+
+
+def _block_size(path: Path, where: str, value: object, builder: TraceBuilder) -> int:
+    """Read the comment that names the grain; a wrong one would misread every row."""
+    try:
+        grain = whole(value, "block_size", least=1)
+    except DamagedRowError as error:
+        raise TraceError(f"{path}: {where}: {error}; give --hash-tokens") from None
+    if len(builder) and grain != builder.hash_tokens:
+        raise TraceError(
+            f"{path}: {where}: block_size {grain} after requests of {builder.hash_tokens}; "
+            "cut the file in two, or give --hash-tokens"
+        )
+    return grain
 
 
 def read_lmcache(
@@ -104,6 +120,8 @@ def read_llmservingsim(path: Path, progress: Progress, *, strict: bool) -> Trace
             if tokens is not None:
                 if not isinstance(tokens, list) or len(tokens) != prompt:
                     raise DamagedRowError("input_tok_ids are not as many as input_toks")
+                if not all_whole(tokens):
+                    raise DamagedRowError("input_tok_ids are not whole numbers")
                 builder.hash_tokens = TOKEN_ID_BLOCK
                 before = -1
                 for start in range(0, len(tokens) - TOKEN_ID_BLOCK + 1, TOKEN_ID_BLOCK):
@@ -113,7 +131,7 @@ def read_llmservingsim(path: Path, progress: Progress, *, strict: bool) -> Trace
             elif builder.hash_tokens:
                 raise DamagedRowError("no input_tok_ids, which other rows have")
             builder.add(
-                time_s=number(field(row, "arrival_time_ns"), "arrival_time_ns") / 1e9,
+                time_s=seconds(field(row, "arrival_time_ns"), "arrival_time_ns", per_second=1e9),
                 prompt_tokens=prompt,
                 output_tokens=field(row, "output_toks"),
                 hash_ids=ids,

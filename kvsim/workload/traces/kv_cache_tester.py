@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kvsim.errors import TraceError
-from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, number, whole
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, seconds, whole
 from kvsim.workload.traces.files import Progress, field, json_value
 from kvsim.workload.traces.trace import HashIds, Trace
 
@@ -37,7 +37,13 @@ def read_parquet(path: Path, progress: Progress, *, strict: bool) -> Trace:
             raise TraceError(
                 f"{path}: no column {', '.join(missing)}; it is no kv-cache-tester table"
             )
-        hashed = "hash_ids" in file.schema_arrow.names
+        names = file.schema_arrow.names
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise TraceError(f"{path}: has two columns {twice!r}; leave one out")
+        hashed = "hash_ids" in names
+        if hashed and not _is_list_of_integers(file.schema_arrow.field("hash_ids").type):
+            raise TraceError(f"{path}: hash_ids does not hold lists of whole numbers")
         groups = []
         for index in range(file.num_row_groups):
             groups.append(file.read_row_group(index, [*columns, "hash_ids"] if hashed else columns))
@@ -51,8 +57,9 @@ def read_parquet(path: Path, progress: Progress, *, strict: bool) -> Trace:
     builder.hash_tokens = BLOCK_TOKENS if hashed else 0
     starts = counts = np.zeros(sum(len(group) for group in groups), dtype=np.int64)
     flat: HashIds = np.zeros(0, dtype=np.int32)
+    holes: frozenset[int] = frozenset()
     if hashed:
-        flat, starts, counts = _spans([group.column("hash_ids") for group in groups])
+        flat, starts, counts, holes = _spans([group.column("hash_ids") for group in groups])
         builder.use_ids(flat)
     table = pa.concat_tables([group.select(columns) for group in groups]).to_pydict()
     del groups
@@ -62,6 +69,10 @@ def read_parquet(path: Path, progress: Progress, *, strict: bool) -> Trace:
         if session in repeated:
             continue
         with builder.row(f"row {row}"):
+            if session is None:
+                raise DamagedRowError("no trace_id")
+            if row in holes:
+                raise DamagedRowError("a hash id is missing")
             agent = str(table["agent_id"][row])
             _add(
                 builder,
@@ -86,9 +97,13 @@ def read_json(path: Path, progress: Progress, *, strict: bool) -> Trace:
     seen: dict[str, str] = {}
     repeated: dict[str, str] = {}
     for index, file in enumerate(files):
-        data = json_value(file)
-        if not isinstance(data, dict) or not isinstance(data.get("requests"), list):
-            raise TraceError(f"{file}: no list 'requests'; it is no kv-cache-tester session")
+        try:
+            data = _session(file)
+        except TraceError as error:
+            if strict or len(files) == 1:
+                raise
+            builder.damage(file.name, str(error).removeprefix(f"{file}: "))
+            continue
         name = str(data.get("id", file.stem))
         digest = hashlib.sha256(repr(data["requests"]).encode()).hexdigest()
         if digest in seen:
@@ -114,11 +129,25 @@ def read_json(path: Path, progress: Progress, *, strict: bool) -> Trace:
                         output_tokens=field(entry, "out"),
                         think_time=entry.get("think_time"),
                         api_time=entry.get("api_time"),
-                        hash_ids=field(entry, "hash_ids"),
+                        hash_ids=_ids(entry),
                     )
         progress((index + 1) / len(files))
     _note_repeated(builder, repeated)
     return builder.build()
+
+
+def _session(file: Path) -> dict[str, Any]:
+    data = json_value(file)
+    if not isinstance(data, dict) or not isinstance(data.get("requests"), list):
+        raise TraceError(f"{file}: no list 'requests'; it is no kv-cache-tester session")
+    return data
+
+
+def _ids(entry: dict[str, Any]) -> list[int]:
+    ids = field(entry, "hash_ids")
+    if not isinstance(ids, list):
+        raise DamagedRowError("hash_ids is not a list")
+    return ids
 
 
 def _entries(requests: list[Any], agent: str = MAIN) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -143,14 +172,14 @@ def _add(
     scope: str | None = None,
     **values: Any,
 ) -> None:
-    started_s = number(time_s, "t")
+    started_s = seconds(time_s, "t")
     name = f"{session}/{agent}"
     builder.add(
         time_s=started_s,
         session=name,
         scope=session if scope is None else scope,
-        think_time_s=math.nan if think_time is None else number(think_time, "think_time"),
-        end_s=math.nan if api_time is None else started_s + number(api_time, "api_time"),
+        think_time_s=math.nan if think_time is None else seconds(think_time, "think_time"),
+        end_s=math.nan if api_time is None else started_s + seconds(api_time, "api_time"),
         **values,
     )
     if agent != MAIN:
@@ -161,17 +190,31 @@ class _Spans(NamedTuple):
     flat: HashIds
     starts: Any
     counts: Any
+    holes: frozenset[int]
+    """Rows one of whose ids is null."""
+
+
+def _is_list_of_integers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    listed = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    return listed and bool(pa.types.is_integer(kind.value_type))
 
 
 def _spans(columns: list[Any]) -> _Spans:
     """Join the lists of all groups to one array of ids and each row's span of it."""
     chunks = [chunk for column in columns for chunk in column.chunks]
-    pieces = [chunk.flatten().to_numpy(zero_copy_only=True) for chunk in chunks]
+    pieces = [chunk.flatten() for chunk in chunks]
     counts = np.concatenate(
         [np.diff(chunk.offsets.to_numpy()).astype(np.int64) for chunk in chunks]
     )
-    flat: HashIds = np.concatenate(pieces)
-    return _Spans(flat, np.cumsum(counts) - counts, counts)
+    starts = np.cumsum(counts) - counts
+    missing = np.flatnonzero(np.concatenate([p.is_null().to_numpy(False) for p in pieces]))
+    holes = frozenset((np.searchsorted(starts, missing, side="right") - 1).tolist())
+    flat: HashIds = np.concatenate(
+        [(p.fill_null(-1) if p.null_count else p).to_numpy(zero_copy_only=True) for p in pieces]
+    )
+    return _Spans(flat, starts, counts, holes)
 
 
 def _repeated(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from kvsim.errors import TraceError
 from kvsim.spec.trace_workload import TraceFormat
 from kvsim.workload.traces import benchmarks, hashes, kv_cache_tester, tables
-from kvsim.workload.traces.files import Progress, open_bytes, silent, text_lines
+from kvsim.workload.traces.files import Progress, beginning, object_of, silent, text_lines
 from kvsim.workload.traces.trace import Trace
+
+_HEAD = 1 << 20
+"""Bytes of a file's beginning that tell its format."""
 
 
 class ReadOptions(NamedTuple):
@@ -91,19 +93,15 @@ def detect_format(path: Path) -> TraceFormat:
     first = next(text_lines(path), None)
     if first is None:
         raise TraceError(f"{path}: the file is empty")
-    try:
-        rows = [json.loads(line) for _, line in zip(range(20), _some_lines(path), strict=False)]
-    except ValueError:
-        rows = []
+    rows = _some_objects(path)
     for row in rows:
-        if isinstance(row, dict):
-            for form, marks in _LINE_MARKS.items():
-                if marks <= row.keys():
-                    return form
+        for form, marks in _LINE_MARKS.items():
+            if marks <= row.keys():
+                return form
     found = _detect_document(path)
     if found is not None:
         return found
-    if rows and isinstance(rows[0], dict):
+    if rows:
         return "jsonl"
     raise TraceError(f"{path}: the format is not known; name it (workload.format, --format)")
 
@@ -127,32 +125,23 @@ _DOCUMENT_MARKS: tuple[tuple[TraceFormat, tuple[bytes, ...]], ...] = (
 )
 
 
-def _some_lines(path: Path) -> list[str]:
-    """Return complete lines of the file's beginning; one huge line counts as none."""
-    with open_bytes(path) as file:
-        begin = file.read(1 << 20)
+def _some_objects(path: Path) -> list[dict[str, Any]]:
+    """Return the first objects that have a line each; one huge line counts as none."""
+    begin = beginning(path, _HEAD)
     lines = begin.split(b"\n")
-    if len(begin) == 1 << 20:
+    if len(begin) == _HEAD:
         lines.pop()
-    texts = [line.decode("utf-8", errors="replace").strip() for line in lines[:40]]
-    return [text for text in texts if text and _is_object(text)]
-
-
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
+    texts = (line.decode("utf-8", errors="replace").strip("\ufeff \r\t") for line in lines[:40])
+    return [row for text in texts if (row := object_of(text)) is not None][:20]
 
 
 def _detect_document(path: Path) -> TraceFormat | None:
-    with open_bytes(path) as file:
-        head = file.read(1 << 20)
-        for form, marks in _DOCUMENT_MARKS:
-            if all(mark in head for mark in marks):
-                return form
-        rest = file.read()
-    return "vllm_bench" if b'"input_lens"' in rest or b'"start_times"' in rest else None
+    head = beginning(path, _HEAD)
+    for form, marks in _DOCUMENT_MARKS:
+        if all(mark in head for mark in marks):
+            return form
+    whole = beginning(path, -1)
+    return "vllm_bench" if b'"input_lens"' in whole or b'"start_times"' in whole else None
 
 
 def _detect_csv(path: Path) -> TraceFormat:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kvsim.errors import TraceError
-from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, number, whole
+from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, seconds, whole
 from kvsim.workload.traces.files import Progress, csv_rows, field, json_rows
 from kvsim.workload.traces.trace import Trace
 
@@ -72,23 +72,27 @@ def read_table(path: Path, progress: Progress, *, strict: bool) -> Trace:
     builder = TraceBuilder(str(path), form, strict=strict, from_zero=True)
     rows: Iterator[tuple[str, dict[str, Any]]]
     rows = csv_rows(path, builder, progress) if is_csv else json_rows(path, builder, progress)
+    dates: bool | None = None  # whether the rows so far have dates
     first = True
     for where, raw in rows:
         row = {key.strip().lower(): value for key, value in raw.items()}
         if first:
-            _require_columns(path, row)
+            _require_columns(path, row, builder)
             first = False
         with builder.row(where):
-            session = _text(row, SESSION)
+            date = _is_date(row)
+            if dates not in (None, date):
+                raise DamagedRowError(f"time: {'' if date else 'not '}a date, unlike before")
             builder.add(
                 time_s=_time_s(row),
                 prompt_tokens=field(row, *PROMPT, *PROMPT_MORE),
                 output_tokens=field(row, *OUTPUT, *OUTPUT_MORE),
-                session=session,
+                session=_text(row, SESSION),
                 tenant=_text(row, TENANT),
                 think_time_s=_optional(row, THINK),
                 end_s=_optional(row, END),
             )
+            dates = date
     return builder.build()
 
 
@@ -103,17 +107,23 @@ def wall_clock_s(text: Any) -> float:
     return when.timestamp()
 
 
-def _require_columns(path: Path, row: dict[str, Any]) -> None:
+def _require_columns(path: Path, row: dict[str, Any], builder: TraceBuilder) -> None:
+    """Insist on what must be there; of several columns that could be meant, name the one read."""
     wanted = {
-        "time": (*TIME_S, *TIME_S_MORE, *TIME_MS, *TIME_NS),
-        "prompt": (*PROMPT, *PROMPT_MORE),
-        "output": (*OUTPUT, *OUTPUT_MORE),
+        "time": (TIME_S, (*TIME_MS, *TIME_NS, *TIME_S, *TIME_S_MORE)),
+        "prompt": (PROMPT, (*PROMPT, *PROMPT_MORE)),
+        "output": (OUTPUT, (*OUTPUT, *OUTPUT_MORE)),
     }
-    for kind, names in wanted.items():
-        if not any(name in row for name in names):
+    for kind, (usual, names) in wanted.items():
+        found = [name for name in names if name in row]
+        if not found:
             raise TraceError(
-                f"{path}: no column for the {kind} (known: {', '.join(names[:4])}, ...); "
+                f"{path}: no column for the {kind} (known: {', '.join(usual[:4])}, ...); "
                 f"it has {', '.join(row)}"
+            )
+        if len(found) > 1:
+            builder.notes.append(
+                f"{kind}: {found[0]} is read where it is filled, else {', '.join(found[1:])}"
             )
 
 
@@ -121,11 +131,19 @@ def _time_s(row: dict[str, Any]) -> float:
     for names, divisor in ((TIME_MS, 1e3), (TIME_NS, 1e9)):
         for name in names:
             if row.get(name) not in (None, ""):
-                return number(row[name], name) / divisor
+                return seconds(row[name], name, per_second=divisor)
     value = field(row, *TIME_S, *TIME_S_MORE)
-    if isinstance(value, str) and ("-" in value[1:] or ":" in value) and "e-" not in value.lower():
-        return wall_clock_s(value)
-    return number(value, "time")
+    return wall_clock_s(value) if _is_date(row) else seconds(value, "time")
+
+
+def _is_date(row: dict[str, Any]) -> bool:
+    """Tell whether the time of a row is a date and not a number."""
+    if any(row.get(name) not in (None, "") for name in (*TIME_MS, *TIME_NS)):
+        return False
+    value = next((row[n] for n in (*TIME_S, *TIME_S_MORE) if row.get(n) is not None), None)
+    return (
+        isinstance(value, str) and ("-" in value[1:] or ":" in value) and "e-" not in value.lower()
+    )
 
 
 def _text(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
@@ -134,4 +152,4 @@ def _text(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
 
 def _optional(row: dict[str, Any], names: tuple[str, ...]) -> float:
     found = next((row[name] for name in names if row.get(name) not in (None, "")), None)
-    return float("nan") if found is None else number(found, names[0])
+    return float("nan") if found is None else seconds(found, names[0])

@@ -66,6 +66,8 @@ def with_grain(trace: Trace, hash_tokens: int) -> Trace:
         keys = unit_keys(path, hash_tokens, 0, full)
         flat.extend(numbers.setdefault(key, len(numbers)) for run in keys for key in run)
     note = f"ids of {trace.hash_tokens} tokens turned into {hash_tokens}"
+    if hash_tokens < trace.hash_tokens:
+        note += "; what parts of an old id share by themselves is not known"
     if int((trace.prompt_tokens - covered).max()) >= hash_tokens:
         note += "; parts that no id covered are taken for unshared"
     return replace(

@@ -67,9 +67,10 @@ def test_convert_keeps_what_is_shared(tmp_path: Path) -> None:
 
 
 def test_convert_to_another_grain(tmp_path: Path) -> None:
-    source = DATA / "mooncake_conversation.jsonl"
+    source, words = DATA / "mooncake_conversation.jsonl", ["--to-hash-tokens", "128"]
     fine, coarse = tmp_path / "fine.jsonl", tmp_path / "coarse.jsonl"
-    run("convert", source, "--out", fine, "--to-hash-tokens", 128)
+    said = CliRunner().invoke(app, ["convert", str(source), "--out", str(fine), *words])
+    assert "what parts of an old id share by themselves is not known" in said.stderr
     run("convert", fine, "--out", coarse, "--to-hash-tokens", 512)
     hits = [measure_reuse(read_trace(path)).hit_tokens for path in (source, fine, coarse)]
     assert read_trace(fine).hash_tokens == 128
@@ -161,7 +162,7 @@ def test_hits_as_json() -> None:
 
 
 def test_hits_refuses_what_it_cannot_know() -> None:
-    with pytest.raises(KvsimError, match="bytes need --model"):
+    with pytest.raises(KvsimError, match=r"bytes \(64GiB\) need --model"):
         run("hits", DATA / "mooncake_conversation.jsonl", "--capacity", "4GiB")
     with pytest.raises(KvsimError, match="--policy lruu: does not exist; did you mean 'lru'"):
         run("hits", DATA / "mooncake_conversation.jsonl", "--policy", "lruu")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import pytest
 
 from kvsim.errors import ConfigError
 from kvsim.metrics.result import RunResult
+from kvsim.plan.untimed import untimed_hits
 from kvsim.report.html import Page
 from kvsim.report.results import result_page, results_page, run_names
 from kvsim.report.run_words import tell_run, verdict
+from kvsim.simulate import simulate
 from kvsim.spec.base import numeric_leaves
 from kvsim.spec.load import load_scenario
 
@@ -55,6 +58,39 @@ def test_page_of_a_run_has_all_parts(saved: Path, short_run: RunResult, tmp_path
     assert "Where the time to first token goes, mean" in titles(page)
     assert "What the tiers move" in titles(page)
     assert f"scenario {short_run.manifest.scenario_hash}" in text
+
+
+def test_runs_of_a_trace_tell_what_other_caches_would_find(tmp_path: Path) -> None:
+    tenants = {"paying": {"share": 1}, "free": {"share": 2}}
+    scenario = load_scenario(
+        ROOT / "experiments" / "mooncake-conversation.yaml", changes={"tenants": tenants}
+    )
+    simulate(scenario, save_to=tmp_path / "timed")
+    untimed_hits(scenario).save(tmp_path / "untimed")
+    for kind in ("timed", "untimed"):
+        page = result_page(tmp_path / kind)
+        assert {
+            "Where each tenant's prompt tokens come from",
+            "Reuse distance",
+            "Working set over the trace",
+            "What 1 TB more would save",
+            "Age of chunks, hit and evicted",
+        } <= set(titles(page))
+        text = written(page, tmp_path)
+        assert "The CPU memory of all instances, 800GiB in all, would find" in text
+        assert "One more TB there would save computing 0 tokens" in text  # all fits
+
+
+def test_a_run_whose_trace_is_gone_leaves_reuse_out(tmp_path: Path) -> None:
+    trace = tmp_path / "t.jsonl"
+    shutil.copy(ROOT / "tests" / "data" / "traces" / "mooncake_conversation.jsonl", trace)
+    changes = {"workload.file": str(trace), "workload.max_requests": 10}
+    scenario = load_scenario(ROOT / "experiments" / "mooncake-conversation.yaml", changes=changes)
+    untimed_hits(scenario).save(tmp_path / "run")
+    trace.unlink()
+    page = result_page(tmp_path / "run")
+    assert titles(page) == ["Where the prompt tokens come from"]
+    assert "Reuse is left out: " in written(page, tmp_path)
 
 
 def test_pages_load_nothing(saved: Path, tmp_path: Path) -> None:

@@ -80,8 +80,8 @@ def test_trace_page_says_what_capacity_is_worth(tmp_path: Path) -> None:
         "Reuse distance",
         "Working set over the trace",
         "What 1 TB more would save",
-        "Time since a chunk's last use",
-        "Time since a chunk's last use",
+        "Age of chunks, hit and evicted",
+        "Age of chunks, hit and evicted",
     ]
     page.write(tmp_path / "trace.html")
     text = (tmp_path / "trace.html").read_text(encoding="utf-8")
