@@ -96,16 +96,16 @@ def visit(page: Any, address: str, server: int) -> tuple[dict[str, float], float
     return {name: ms / 1e3 for name, ms in seen.items()}, cpu_s(server) - before_s
 
 
-def move(page: Any, label: str, key: str) -> float:
-    """Move a slider by one stop; give the time until the figures are others."""
+def move(page: Any, label: str, server: int) -> tuple[float, float]:
+    """Move a slider by one stop; give the time until the figures are others, and the server's."""
     settle(page)
     slider = page.get_by_test_id("stSlider").filter(has_text=label).get_by_role("slider")
     slider.focus()
     before = page.evaluate(FIGURES)
-    begun_s = time.perf_counter()
-    page.keyboard.press(key)
+    begun_s, before_s = time.perf_counter(), cpu_s(server)
+    page.keyboard.press("ArrowLeft")
     page.wait_for_function(MOVED, arg=before)
-    return time.perf_counter() - begun_s
+    return time.perf_counter() - begun_s, cpu_s(server) - before_s
 
 
 def settle(page: Any) -> None:
@@ -149,12 +149,13 @@ def main() -> None:
             show("known profile", again)
             page = first.new_page()
             visit(page, address, server)
+            say(f"\n{'s':<24}{'figures':>9}{'server':>9}{'load':>7}")
             for label in SLIDERS:
-                taken = [move(page, label, "ArrowLeft") for _ in range(rounds)]
-                say(
-                    f"{label:<24}{min(taken):>9.2f} s to changed figures, median "
-                    f"{sorted(taken)[len(taken) // 2]:.2f} s"
+                wall_s, spent_s = zip(
+                    *(move(page, label, server) for _ in range(rounds)), strict=True
                 )
+                load = os.getloadavg()[0]
+                say(f"{label:<24}{min(wall_s):>9.2f}{min(spent_s):>9.2f}{load:>7.1f}")
         browser.close()
 
 

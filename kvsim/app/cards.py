@@ -52,7 +52,7 @@ def model_card(inputs: Inputs) -> None:
     with left:
         inputs.field("instances", "Instances")
     with right:
-        inputs.field("engine.tensor_parallel_size", "GPUs each (TP)")
+        inputs.field("engine.tensor_parallel_size", "GPUs (TP)")
     with later.expander("Data types, router, vLLM, host") as opened:
         if opened:
             inputs.field("model.weight_bytes_per_param", "Bytes of a weight")

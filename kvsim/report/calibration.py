@@ -98,10 +98,12 @@ def _scatter(part: Residuals, feature: str) -> go.Figure:
                 y=errors[mine],
                 mode="markers",
                 name=group or part.part,
-                marker={"size": 4, "opacity": 0.5, "color": _COLOURS[place % len(_COLOURS)]},
+                marker={"size": 5, "opacity": 0.7, "color": _COLOURS[place % len(_COLOURS)]},
             )
         )
     figure = layout(figure, title=part.part, x=feature, y="error", height=420)
     figure.update_yaxes(tickformat=".0%")
-    figure.update_layout(hovermode="closest", margin={"b": 120})
+    figure.update_layout(hovermode="closest")
+    if len(figure.data) > 1:
+        figure.update_layout(margin={"b": 120})  # for the legend
     return figure
