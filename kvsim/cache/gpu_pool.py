@@ -198,20 +198,14 @@ class GpuPool:
         self._idle -= hits
         self._take(num_blocks - hits)
         for node, lo, hi in parts[known:]:
-            run = Run(node, lo, hi, refs=0)
-            self._cached[node] = [run]
-            kept.append(run)
+            kept.append(Run(node, lo, hi, refs=0))
+            self._cached[node] = [kept[-1]]
         if known:
             kept[known - 1].hi = parts[known - 1][2]  # its text goes on where the hits end
         self._idle += full_blocks
         self._blank += num_blocks - full_blocks
-        last = self._list.prev
         for run in reversed(kept):
-            run.prev = last
-            last.next = run
-            last = run
-        last.next = self._list
-        self._list.prev = last
+            self._insert_before(self._list, run)
         return hits
 
     def _serve_in_steps(self, path: Path, most_blocks: int, num_tokens: int) -> int:
@@ -226,10 +220,9 @@ class GpuPool:
 
         The second count is -1 if further blocks of the prompt are hits, behind a gap.
         """
-        cached = self._cached
         hits = known = 0
         for node, lo, hi in parts:
-            runs = cached.get(node)
+            runs = self._cached.get(node)
             if not runs:
                 break
             hits = lo
@@ -247,10 +240,8 @@ class GpuPool:
                     return hits, -1
                 break
             hits = hi
-        for node, _, _ in parts[known:]:
-            if cached.get(node):
-                return hits, -1
-        return hits, known
+        gap = any(self._cached.get(node) for node, _, _ in parts[known:])
+        return hits, -1 if gap else known
 
     def _lift(self, node: int, lo: int, hi: int) -> Run:
         """Take a node's leading blocks, free hits, off the free list as one run."""
