@@ -69,7 +69,7 @@ def test_convert_keeps_what_is_shared(tmp_path: Path) -> None:
 def test_convert_to_another_grain(tmp_path: Path) -> None:
     source, words = DATA / "mooncake_conversation.jsonl", ["--to-hash-tokens", "128"]
     fine, coarse = tmp_path / "fine.jsonl", tmp_path / "coarse.jsonl"
-    said = CliRunner().invoke(app, ["convert", str(source), "--out", str(fine), *words])
+    said = CliRunner().invoke(app, ["trace", "convert", str(source), "--out", str(fine), *words])
     assert "what parts of an old id share by themselves is not known" in said.stderr
     run("convert", fine, "--out", coarse, "--to-hash-tokens", 512)
     hits = [measure_reuse(read_trace(path)).hit_tokens for path in (source, fine, coarse)]

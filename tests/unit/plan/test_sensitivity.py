@@ -90,7 +90,7 @@ def test_command_prints_and_draws(
     page = tmp_path / "tornado.html"
     words = ["sensitivity", str(ONE), "--jobs", "1", "--change", "load=0.8,1.25"]
     words += [f"--set={path}={value}" for path, value in SHORT.items()]
-    assert main([*words, "--out", str(page)]) == 0
+    assert main([*words, "--html", str(page)]) == 0
     out = capsys.readouterr().out
     assert "What moves mean time to first token" in out
     assert max(len(line) for line in out.splitlines() if str(tmp_path) not in line) <= 80
