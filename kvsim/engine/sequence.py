@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from kvsim.cache.keys import Keys, Path
 from kvsim.workload.request import Request
-
-if TYPE_CHECKING:
-    from kvsim.cache.keys import Keys, Path
 
 NEVER = 1 << 60
 
