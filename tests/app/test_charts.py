@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from kvsim.app.presets import load_preset
 from kvsim.app.state import Design
-from tests.app.test_app import finish, headline, labelled, open_page
+from tests.app.test_app import fill, finish, headline, labelled, open_page
 
 TRACE = Path(__file__).parents[1] / "data" / "traces" / "mooncake_conversation.jsonl"
 PRESET = "Measured: cpu40GB_131k_pool"
@@ -87,6 +87,7 @@ def test_chunks_of_an_uploaded_trace_are_followed(app: AppTest) -> None:
     app.run()
     app.file_uploader[0].set_value((TRACE.name, TRACE.read_bytes(), "application/jsonl"))
     app.run()
+    fill(app, "All of the trace")
     labelled(app.checkbox, "split hashes").set_value(True)
     labelled(app.text_input, "max prompt").set_value("30000")
     app.session_state["view"] = "Reuse"
