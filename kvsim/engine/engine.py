@@ -109,11 +109,12 @@ class Engine:
             self._wake()
 
     def close(self) -> None:
-        """Hand the last step row to the recorder, at the end of the simulation."""
+        """Take the passes of a run that have begun and write the last row, at the very end."""
         if self._run_ahead is not None:
             begun = self._run_ahead.begun(self.clock.now)
             if begun:
                 self._note_run(self._run_ahead, begun)
+                self.scheduler.advance(begun)
         self._rows.flush()
 
     def _wake(self) -> None:

@@ -96,3 +96,19 @@ def test_a_tier_without_room_is_no_tier(scenario: Scenario) -> None:
         {"offload.connector": "lmcache_inproc", "offload.cpu.capacity": 0, "offload.remote": None}
     )
     assert_equal_results(simulate(none), simulate(empty))
+
+
+def test_an_end_in_the_middle_of_a_run_of_decodes_counts_the_passes_that_began(
+    qa: Scenario,
+) -> None:
+    held = []
+    for coalesce in (True, False):
+        world = World(qa.replace({"workload.answer_len": 400}), coalesce=coalesce)
+        world.driver.start()
+        world.clock.run(until=20.0)
+        for engine in world.engines:
+            engine.close()
+        running = [one for engine in world.engines for one in engine.scheduler.running]
+        held.append([(one.request_id, one.num_computed) for one in running])
+    assert held[0] == held[1]
+    assert held[0], "no request decodes at that instant"
