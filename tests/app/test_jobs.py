@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from pathlib import Path
 
@@ -37,6 +38,18 @@ def test_a_stopped_job_is_gone() -> None:
     assert not job.running
     with pytest.raises(SimulationError, match="stopped"):
         job.result()
+
+
+def test_a_job_that_nobody_holds_is_stopped() -> None:
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    visit = {
+        "job": Job({"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"})
+    }
+    process = visit["job"]._process
+    assert not visit["job"].wait(0.2)
+    visit.clear()
+    gc.collect()
+    assert process.wait(5) != 0
 
 
 @pytest.mark.parametrize(
