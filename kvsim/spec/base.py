@@ -41,15 +41,16 @@ def _date_text(value: object) -> object:
 
 _NAME_CHARS = 200
 Name = Annotated[str, AfterValidator(check_name)]
-Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
-PositiveBytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+_MOST = 2**63 - 1  # tables hold whole numbers of 64 bits
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=_MOST)]
+PositiveBytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0, le=_MOST)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(ge=0)]
 PositiveRate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
 PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
 PositiveFlops = Annotated[float, BeforeValidator(parse_flops), Field(gt=0)]
-Count = Annotated[int, BeforeValidator(reject_bool), Field(ge=0)]
-PositiveCount = Annotated[int, BeforeValidator(reject_bool), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(reject_bool), Field(ge=0, le=_MOST)]
+PositiveCount = Annotated[int, BeforeValidator(reject_bool), Field(ge=1, le=_MOST)]
 Number = Annotated[float, BeforeValidator(reject_bool), Field(ge=0)]
 PositiveNumber = Annotated[float, BeforeValidator(reject_bool), Field(gt=0)]
 Fraction = Annotated[float, BeforeValidator(reject_bool), Field(gt=0, le=1)]

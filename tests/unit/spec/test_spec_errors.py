@@ -72,6 +72,10 @@ def line(call: Any) -> str:
         ('tenants={"=cmd": {}}', "tenants: '=cmd' is no name"),
         ('tenants={"a\\nb": {}}', r"tenants: 'a\nb' is no name"),
         ('tenants={"a\\nb": {share: x}}', r"tenants.'a\nb'.share: 'x' is not a number"),
+        ("workload.num_users=1" + "0" * 30, "is out of range; it must be at most 9.22337e+18"),
+        ("offload.cpu.capacity=1e25", "is out of range; it must be at most 9.22337e+18"),
+        ("workload.poll=1e-30", "poll: time is 1.2e+03 s, more than 1e+12 polls of 1e-30 s"),
+        ("workload.qps=1e-320", "poll: num_users / qps is inf s, more than 1e+12 polls"),
         ("workload={kind: " + "x" * 999 + "}", "does not exist; choose"),
     ],
 )
