@@ -26,7 +26,7 @@ from kvsim.spec.cost import PriceList, Prices, load_prices, resolve_prices
 from kvsim.spec.scenario import Scenario
 from kvsim.sweep.weight import SECONDS_PER_WEIGHT, weight
 
-QUICK_S = 3.0
+QUICK_S = 2.0
 """Estimated run time up to which the page simulates at once; longer runs wait for a click."""
 _MOST = 24
 

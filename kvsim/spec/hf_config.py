@@ -127,6 +127,6 @@ def _weight_bytes(config: dict[str, Any], path: str) -> dict[str, float]:
             return {"weight_bytes_per_param": 1.0}
         case _:
             raise ConfigError(
-                f"{path}: quantization_config: quant_method {reprlib.repr(method)} is unknown; known: mxfp4, "
-                "fp8; else write a profile with weight_bytes_per_param"
+                f"{path}: quantization_config: quant_method {reprlib.repr(method)} is unknown; "
+                "known: mxfp4, fp8; else write a profile with weight_bytes_per_param"
             )

@@ -7,7 +7,6 @@ from pydantic import model_validator
 from kvsim.errors import ConfigError
 from kvsim.spec.base import Count, PositiveCount, PositiveNumber, PositiveSeconds, Seconds, Spec
 
-
 _MOST_POLLS = 1e12
 """Polls of a span of time: beyond, floats of seconds cannot tell one poll from the next."""
 

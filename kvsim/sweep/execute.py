@@ -65,9 +65,7 @@ def estimate_s(
     """Estimate the wall time of a sweep: from its own earlier runs where there are any."""
     weights = {point.key: weight(point.scenario) for point in points}
     known = {key: s for key, s in (measured or {}).items() if key in weights}
-    each = (
-        sum(known.values()) / sum(weights[key] for key in known) if known else SECONDS_PER_WEIGHT
-    )
+    each = sum(known.values()) / sum(weights[key] for key in known) if known else SECONDS_PER_WEIGHT
     longest = max(weights.values(), default=0.0) * each
     return float(max(longest, sum(weights.values()) * each / max(1, jobs)) + _START_S)
 

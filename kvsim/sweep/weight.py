@@ -15,7 +15,7 @@ SECONDS_PER_WEIGHT = 4e-5
 _PER_SESSION = 0.8
 _PER_WARMUP = 0.6
 _PER_INSTANCE = 50.0
-_PER_STEP = 0.5
+_PER_STEP = 0.15
 _PER_ANSWER_TOKEN = 0.016
 _PER_CHUNK = 0.01
 """Of a prompt, in each tier."""
@@ -23,6 +23,10 @@ _PER_SHARED_CHUNK = {"cpu": 0.33, "remote": 0.15}
 """More of that where tenants have quotas: every eviction looks for a chunk that may leave."""
 _PER_DOCUMENT = 0.1
 _PER_BURST = 0.1
+_PER_TURN = 0.13
+"""Of made-up sessions, sent or not."""
+_PER_HASH = 5e-4
+"""Of a made-up prompt, for the memory that it takes."""
 _PER_TRACE_BYTE = 4.5e-4
 _BYTES_A_ROW = 200.0
 _ROWS_A_FOLDER = 10_000.0
@@ -37,7 +41,7 @@ def weight(scenario: Mapping[str, Any]) -> float:
     cached = offload["connector"] != "none"
     tiers = int(cached) + bool(offload["remote"])
     sessions, requests = _traffic(workload)
-    prompt = _prompt_tokens(workload)
+    prompt = min(_prompt_tokens(workload), workload.get("max_prompt") or math.inf)
     steps = prompt / (engine["max_num_batched_tokens"] or _BATCHED_TOKENS)
     each = (2 + tiers) * (1 + prompt / 100_000) + steps * _PER_STEP
     each += _answer_tokens(workload) * _PER_ANSWER_TOKEN
@@ -52,6 +56,7 @@ def weight(scenario: Mapping[str, Any]) -> float:
         + float(scenario["instances"]) * _PER_INSTANCE
         + _trace_bytes(workload) * _PER_TRACE_BYTE
         + _bursts(workload) * _PER_BURST
+        + sessions * _turns(workload) * (_PER_TURN + _hashes(workload) * _PER_HASH)
     )
 
 
@@ -64,8 +69,8 @@ def _traffic(workload: Mapping[str, Any]) -> tuple[float, float]:
         rows = _trace_bytes(workload) / _BYTES_A_ROW or _ROWS_A_FOLDER
         rows = min(rows, workload["max_requests"] or math.inf)
         return copies * rows, copies * rows
-    begun = float(workload["arrivals"]["rate"]) * workload["rate_scale"] * workload["duration"]
-    return copies * begun, copies * begun * _turns(workload)
+    begun = float(workload["arrivals"]["rate"] * workload["duration"])
+    return copies * begun, copies * begun * _turns_sent(workload)
 
 
 def _multi_round_qa(workload: Mapping[str, Any]) -> tuple[float, float]:
@@ -91,14 +96,36 @@ def _turns(workload: Mapping[str, Any]) -> float:
         case "agentic":
             return _mean(workload["turns"])
         case _:
+            return 0.0 if "qps" in workload else 1.0
+
+
+def _hashes(workload: Mapping[str, Any]) -> float:
+    grain = workload.get("hash_tokens")
+    return _prompt_tokens(workload) / grain if grain else 0.0
+
+
+def _turns_sent(workload: Mapping[str, Any]) -> float:
+    """Guess the turns of a session that its pauses leave time for."""
+    match workload["kind"]:
+        case "chat":
+            pause_s = _mean(workload["pause"])
+        case "agentic":
+            part = workload["user_pause_chance"]
+            pauses_s = _mean(workload["tool_pause"]), _mean(workload["user_pause"])
+            pause_s = (1 - part) * pauses_s[0] + part * pauses_s[1]
+        case _:
             return 1.0
+    longest_s = math.inf if workload["max_think"] is None else workload["max_think"]
+    gap_s = min(pause_s * workload["think_scale"], longest_s)
+    possible = 1 + workload["time"] / gap_s if workload["time"] is not None and gap_s else math.inf
+    return float(min(_turns(workload), possible))
 
 
 def _prompt_tokens(workload: Mapping[str, Any]) -> float:
-    """Guess the length of a prompt, rather too long than too short."""
+    """Guess the length of a prompt as it is made up, rather too long than too short."""
     if workload["kind"] == "multi_round_qa":
         return float(workload["shared_system_prompt"] + workload["user_history_prompt"])
-    shared = float(workload.get("shared_prompt", 0))
+    shared, found = float(workload.get("shared_prompt", 0)), _PROMPT_TOKENS
     match workload["kind"]:
         case "rag":
             documents = _mean(workload["document"]) * workload["documents_per_prompt"]
@@ -109,9 +136,7 @@ def _prompt_tokens(workload: Mapping[str, Any]) -> float:
         case "agentic":
             grown = _turns(workload) * _mean(workload["growth"])
             found = _mean(workload["resumed_prompt"]) + grown
-        case _:
-            found = _PROMPT_TOKENS
-    return min(found, workload["max_prompt"] or math.inf)
+    return found
 
 
 def _answer_tokens(workload: Mapping[str, Any]) -> float:
@@ -122,7 +147,7 @@ def _answer_tokens(workload: Mapping[str, Any]) -> float:
 
 def _mean(lengths: Mapping[str, float]) -> float:
     """Return the mean of a log-normal distribution, at most what it is cut off at."""
-    shift = lengths["sigma"] ** 2 / 2
+    shift = lengths["sigma"] * lengths["sigma"] / 2
     high = math.log(lengths["most"] / lengths["median"])
     return lengths["median"] * math.exp(shift) if shift < high else float(lengths["most"])
 

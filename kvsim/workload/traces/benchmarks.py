@@ -204,7 +204,7 @@ def _batches(
         raise TraceError(f"{path}: the file is empty")
     try:
         one_a_line = isinstance(json.loads(first[1]), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         one_a_line = False
     if one_a_line:
         yield from json_rows(path, builder, progress)

@@ -89,11 +89,17 @@ def csv_rows(
     first = next(lines, None)
     if first is None:
         raise TraceError(f"{path}: the file is empty")
-    header = [word.strip() for word in next(csv.reader([first[1]]))]
+    try:
+        header = [word.strip() for word in next(csv.reader([first[1]]))]
+    except csv.Error as error:
+        raise TraceError(f"{path}: not readable as CSV: {error}") from None
     for place, line in lines:
         where = f"line {place}"
         with builder.row(where):
-            cells = next(csv.reader([line]))
+            try:
+                cells = next(csv.reader([line]))
+            except csv.Error as error:
+                raise DamagedRowError(f"not CSV: {error}") from None
             if len(cells) != len(header):
                 raise DamagedRowError(f"{len(cells)} cells under {len(header)} headings")
             yield where, dict(zip(header, cells, strict=True))

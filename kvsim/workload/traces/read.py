@@ -93,7 +93,7 @@ def detect_format(path: Path) -> TraceFormat:
         raise TraceError(f"{path}: the file is empty")
     try:
         rows = [json.loads(line) for _, line in zip(range(20), _some_lines(path), strict=False)]
-    except ValueError:
+    except (ValueError, RecursionError):
         rows = []
     for row in rows:
         if isinstance(row, dict):
@@ -141,7 +141,7 @@ def _some_lines(path: Path) -> list[str]:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

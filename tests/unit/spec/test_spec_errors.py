@@ -106,7 +106,9 @@ def test_no_assignment(text: str) -> None:
     assert "is not an assignment; write path=value" in line(lambda: parse_assignment(text))
 
 
-@pytest.mark.parametrize("text", ["workload.qps=[1", "workload.qps=!!python/name:os.x", "a={1: 2}", "a=!!bool x"])
+@pytest.mark.parametrize(
+    "text", ["workload.qps=[1", "workload.qps=!!python/name:os.x", "a={1: 2}", "a=!!bool x"]
+)
 def test_unreadable_values(text: str) -> None:
     assert line(lambda: parse_assignment(text)).startswith(text.partition("=")[0])
 
