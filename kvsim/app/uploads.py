@@ -12,7 +12,7 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -53,8 +53,8 @@ class UploadError(KvsimError):
 class _Room:
     """What may still be written."""
 
-    def __init__(self) -> None:
-        self.left_bytes = MAX_UNPACKED_BYTES
+    def __init__(self, kept: Iterable[Path] = ()) -> None:
+        self.left_bytes = MAX_UNPACKED_BYTES - sum(path.stat().st_size for path in kept)
         self.left_files = MAX_FILES
 
     def copy(self, source: IO[bytes] | gzip.GzipFile, target: Path, name: str) -> None:
@@ -70,8 +70,8 @@ class _Room:
                 self.left_bytes -= len(block)
                 if self.left_bytes < 0:
                     raise UploadError(
-                        f"{name}: unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB; "
-                        "upload fewer or shorter runs"
+                        f"{name}: more than {MAX_UNPACKED_BYTES >> 20} MiB in a visit, unpacked; "
+                        "upload less, or reload the page to begin anew"
                     )
                 file.write(block)
 
@@ -103,8 +103,11 @@ def unpack_runs(uploads: Sequence[IO[bytes]], folder: Path) -> list[Path]:
     return runs
 
 
-def save_trace(upload: IO[bytes], folder: Path) -> Path:
-    """Write an uploaded trace, unpacked, under a name of our own."""
+def save_trace(upload: IO[bytes], folder: Path, kept: Iterable[Path] = ()) -> Path:
+    """Write an uploaded trace, unpacked, under a name of our own.
+
+    The limit on sizes is that of a visit: those that it has `kept` count too.
+    """
     name = upload.name.lower().removesuffix(".gz")
     kind = PurePosixPath(name).suffix.removeprefix(".")
     if kind not in TRACE_TYPES or kind == "gz":
@@ -113,7 +116,7 @@ def save_trace(upload: IO[bytes], folder: Path) -> Path:
         )
     target = folder / f"trace.{kind}"
     upload.seek(0)
-    _write(upload, target, upload.name, _Room())
+    _write(upload, target, upload.name, _Room(kept))
     return target
 
 

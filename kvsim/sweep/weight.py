@@ -105,7 +105,7 @@ def _hashes(workload: Mapping[str, Any]) -> float:
 
 
 def _turns_sent(workload: Mapping[str, Any]) -> float:
-    """Guess the turns of a session that its pauses leave time for."""
+    """Guess the turns of a session that its pauses leave time for; they begin all along."""
     match workload["kind"]:
         case "chat":
             pause_s = _mean(workload["pause"])
@@ -117,7 +117,7 @@ def _turns_sent(workload: Mapping[str, Any]) -> float:
             return 1.0
     longest_s = math.inf if workload["max_think"] is None else workload["max_think"]
     gap_s = min(pause_s * workload["think_scale"], longest_s)
-    possible = 1 + workload["time"] / gap_s if workload["time"] is not None and gap_s else math.inf
+    possible = 1 + workload["time"] / gap_s / 2 if workload["time"] is not None and gap_s else math.inf
     return float(min(_turns(workload), possible))
 
 

@@ -91,6 +91,10 @@ def test_bombs_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         unpack_runs([upload("engine_steps.jsonl.gz", gzip.compress(big))], tmp_path / "gz")
     with pytest.raises(UploadError, match="more than 1 MiB"):
         save_trace(upload("trace.jsonl.gz", gzip.compress(big)), tmp_path / "trace")
+    half = big[: 700 << 10]
+    kept = [save_trace(upload("trace.csv", half), tmp_path / "first")]
+    with pytest.raises(UploadError, match="more than 1 MiB in a visit"):
+        save_trace(upload("trace.csv", half), tmp_path / "second", kept)
     monkeypatch.setattr(uploads, "MAX_FILES", 3)
     many = {f"run-{n}/vllm.log": b"" for n in range(4)}
     with pytest.raises(UploadError, match="more than 3 files"):
