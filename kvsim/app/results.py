@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from kvsim.app.limit import at_most
 from kvsim.calibration.confidence import Confidence, confidence, measured_basis
 from kvsim.errors import KvsimError, SimulationError
 from kvsim.metrics.cost import Cost, GpuTime, cost_of, gpu_time, gpus_avoided
@@ -28,6 +29,8 @@ from kvsim.sweep.weight import SECONDS_PER_WEIGHT, weight
 
 QUICK_S = 2.0
 """Estimated run time up to which the page simulates at once; longer runs wait for a click."""
+MOST_S = 30.0
+"""Time after which such a run is stopped: extreme numbers may mislead the estimate."""
 _MOST = 24
 
 
@@ -65,7 +68,8 @@ def answer(scenario: Scenario) -> Answer:
 def _answer(text: str) -> Answer:
     scenario = Scenario.from_dict(json.loads(text))
     try:
-        result = simulate(scenario)
+        with at_most(MOST_S):
+            result = simulate(scenario)
     except KvsimError:
         raise
     except Exception as error:  # whatever it is, the page has to say that the run failed

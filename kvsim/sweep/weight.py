@@ -117,8 +117,9 @@ def _turns_sent(workload: Mapping[str, Any]) -> float:
             return 1.0
     longest_s = math.inf if workload["max_think"] is None else workload["max_think"]
     gap_s = min(pause_s * workload["think_scale"], longest_s)
-    possible = 1 + workload["time"] / gap_s / 2 if workload["time"] is not None and gap_s else math.inf
-    return float(min(_turns(workload), possible))
+    if workload["time"] is None or not gap_s:
+        return _turns(workload)
+    return float(min(_turns(workload), 1 + workload["time"] / gap_s / 2))
 
 
 def _prompt_tokens(workload: Mapping[str, Any]) -> float:

@@ -13,7 +13,7 @@ import pytest
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
-from kvsim.app import link, state
+from kvsim.app import link, results, state
 from kvsim.app.presets import DEFAULT, load_preset, presets
 from kvsim.app.results import answer, is_quick
 from kvsim.app.state import Design
@@ -391,6 +391,14 @@ def test_a_run_that_breaks_is_told() -> None:
     with pytest.raises(SimulationError, match="the run failed: ") as told:
         answer(broken)
     assert "\n" not in str(told.value)
+
+
+def test_a_run_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MOST_S", 0.5)
+    endless = load_preset(DEFAULT).replace({"gpu.efficiency.memory": 1e-308})
+    assert is_quick(endless)
+    with pytest.raises(SimulationError, match=r"the run takes more than 0\.5 s"):
+        answer(endless)
 
 
 def test_visitors_do_not_see_each_other(app: AppTest) -> None:

@@ -45,7 +45,7 @@ def test_a_shell_runs_no_part_of_a_name(qa: Scenario, name: str) -> None:
     evil = qa.replace(changes | {"model.sources": {"*": source}})
     words = shlex.split(vllm_command(evil).replace("\\\n", ""))
     assert words[3:5] == ["serve", name]
-    first, second, *rest = deployment_files(evil)["serve.sh"].splitlines()
+    _, second, *rest = deployment_files(evil)["serve.sh"].splitlines()
     assert second == f"# Starts one vLLM instance of {name}."
     assert "\n".join(rest).endswith(f"\n{vllm_command(evil)}")
 

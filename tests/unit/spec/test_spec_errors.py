@@ -63,6 +63,7 @@ def line(call: Any) -> str:
         ("router=bogus", "router: 'bogus' does not exist; choose 'round_robin'"),
         ("name.x=3", "name.x: name is a single value with no keys inside"),
         ("a..b=3", "'a..b' is no path"),
+        ("slo='" + ";".join(["ttft:p95<2s"] * 101) + "'", "at most 100 items"),
         ("slo.quantile=2", "slo.quantile: 2 is out of range; it must be at most 1"),
         ('name="a\\nrm -rf ~"', r"name: 'a\nrm -rf ~' is no name; it must be a line"),
         ('name="\\e[201~"', "is no name"),
