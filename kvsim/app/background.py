@@ -9,11 +9,15 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kvsim.errors import SimulationError
+
+GONE_S = 150.0
+"""Time after which a visit that has no page open is over; a reload takes less."""
+_LOOK_S = 1.0
 
 
 @dataclass
@@ -32,7 +36,9 @@ class Job:
     It ends too when nobody holds the job any more, as after a visit, or when the server stops.
     """
 
-    def __init__(self, job: Mapping[str, Any]) -> None:
+    def __init__(
+        self, job: Mapping[str, Any], is_wanted: Callable[[], bool] = lambda: True
+    ) -> None:
         self._said = _Said()
         self._begun_s = time.monotonic()
         self._process = subprocess.Popen(
@@ -48,6 +54,7 @@ class Job:
         )
         self._reader.start()
         weakref.finalize(self, _kill, self._process)
+        threading.Thread(target=_guard, args=(self._process, is_wanted), daemon=True).start()
 
     @property
     def progress(self) -> str:
@@ -95,6 +102,18 @@ class Job:
 def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(OSError):
         process.kill()
+
+
+def _guard(process: subprocess.Popen[str], is_wanted: Callable[[], bool]) -> None:
+    """End a process whose visit has gone; Streamlit may keep what the visit held for hours."""
+    wanted_s = time.monotonic()
+    while process.returncode is None:
+        if is_wanted():
+            wanted_s = time.monotonic()
+        elif time.monotonic() - wanted_s > GONE_S:
+            _kill(process)
+            return
+        time.sleep(_LOOK_S)
 
 
 def _talk(process: subprocess.Popen[str], text: str, said: _Said) -> None:

@@ -52,7 +52,7 @@ def work(place: str, label: str, job: dict[str, Any], about: str = "") -> dict[s
 def _start(place: str, key: str, job: dict[str, Any]) -> None:
     st.session_state[f"failed {place}"] = None
     st.session_state[f"wanted {place}"] = key
-    state.jobs()[place] = Job(job)
+    state.jobs()[place] = Job(job, state.visit_watcher())
 
 
 def _cancel(place: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kvsim.app import background
 from kvsim.app.background import Job
 from kvsim.app.jobs import run_job
 from kvsim.app.presets import load_preset
@@ -50,6 +51,15 @@ def test_a_job_that_nobody_holds_is_stopped() -> None:
     visit.clear()
     gc.collect()
     assert process.wait(5) != 0
+
+
+def test_a_job_whose_visit_has_gone_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "GONE_S", 0.1)
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    words = {"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"}
+    job = Job(words, is_wanted=lambda: False)
+    assert job.wait(10)
+    assert job._process.returncode != 0
 
 
 @pytest.mark.parametrize(
