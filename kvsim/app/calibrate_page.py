@@ -44,7 +44,7 @@ def page() -> None:
         )
         parts[chosen or "Fit"](runs, bench)
     except KvsimError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(state.plain(str(error)), icon=":material/error:")
 
 
 def _runs() -> list[Path]:
@@ -67,7 +67,8 @@ def _runs() -> list[Path]:
         known.clear()
         known[ids] = unpack_runs(uploads, folder / hashlib.sha256(ids.encode()).hexdigest()[:16])
     uploaded: list[Path] = known[ids]
-    st.success(f"{len(uploaded)} run(s): {', '.join(path.name for path in uploaded)}")
+    names = state.plain(", ".join(path.name for path in uploaded))
+    st.success(f"{len(uploaded)} run(s): {names}")
     return [*uploaded, *found]
 
 
@@ -103,7 +104,8 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
     if data is None:
         return
     spec = data["spec"]
-    st.markdown(f"**{spec['model']} on {spec['gpu']}**, host {spec['host']}, {spec['date']}")
+    model, gpu, host = (state.plain(spec[key]) for key in ("model", "gpu", "host"))
+    st.markdown(f"**{model} on {gpu}**, host {host}, {spec['date']}")
     st.dataframe(
         pd.DataFrame(
             [
@@ -123,7 +125,7 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
     )
     with st.expander("What the data cannot tell"):
         for note in data["notes"]:
-            st.markdown(f"- {note}")
+            st.markdown(f"- {state.plain(note)}")
     with st.container(horizontal=True):
         _download("Profile (YAML)", data["yaml"], "my-bench.yaml")
         _download("Report (HTML)", data["html"], "my-bench.html")

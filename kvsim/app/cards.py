@@ -130,7 +130,8 @@ def _trace(inputs: Inputs) -> None:
     if upload is not None:
         known = st.session_state.setdefault("traces", {})
         if upload.file_id not in known:
-            known[upload.file_id] = save_trace(upload, state.folder(f"trace-{len(known)}"))
+            place = state.folder(f"trace-{len(known)}")
+            known[upload.file_id] = save_trace(upload, place, known.values())
         inputs.use_block("workload", TraceSpec(file=known[upload.file_id]))
     elif not isinstance(inputs.base.workload, TraceSpec):
         st.caption("Upload a trace; until then the workload stays as it was.")

@@ -27,7 +27,7 @@ def page() -> None:
     try:
         parts[chosen or next(iter(parts))](design)
     except KvsimError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(state.plain(str(error)), icon=":material/error:")
 
 
 def _formulas(design: state.Design) -> None:

@@ -8,7 +8,10 @@ by ending the process, at any point and for certain.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -241,6 +244,7 @@ JOBS: dict[str, Callable[..., Plain]] = {
 def main() -> int:
     """Do the job that stdin describes."""
     _limit_memory()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
 
     def say(**line: Any) -> None:
         sys.stdout.write(json.dumps(line) + "\n")
@@ -257,6 +261,13 @@ def main() -> int:
     else:
         say(outcome=outcome)
     return 0
+
+
+def _end_with(server: int) -> None:
+    """End as soon as the server has: nobody could stop the job any more."""
+    while os.getppid() == server:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _limit_memory() -> None:

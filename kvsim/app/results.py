@@ -13,7 +13,9 @@ from typing import Any
 
 import streamlit as st
 
+from kvsim.app.limit import at_most
 from kvsim.calibration.confidence import Confidence, confidence, measured_basis
+from kvsim.errors import KvsimError, SimulationError
 from kvsim.metrics.cost import Cost, GpuTime, cost_of, gpu_time, gpus_avoided
 from kvsim.metrics.result import RunResult
 from kvsim.metrics.slo import SloReport, evaluate_run
@@ -23,11 +25,12 @@ from kvsim.report.verdict import Verdict, verdict
 from kvsim.simulate import simulate
 from kvsim.spec.cost import PriceList, Prices, load_prices, resolve_prices
 from kvsim.spec.scenario import Scenario
-from kvsim.sweep.design import expand
-from kvsim.sweep.execute import estimate_s
+from kvsim.sweep.weight import SECONDS_PER_WEIGHT, weight
 
-QUICK_S = 6.0
+QUICK_S = 2.0
 """Estimated run time up to which the page simulates at once; longer runs wait for a click."""
+MOST_S = 30.0
+"""Time after which such a run is stopped: extreme numbers may mislead the estimate."""
 _MOST = 24
 
 
@@ -53,7 +56,7 @@ def scenario_text(scenario: Scenario) -> str:
 
 def is_quick(scenario: Scenario) -> bool:
     """Tell whether a run is short enough to do while somebody waits, whatever a link asks for."""
-    return estimate_s(expand(scenario), jobs=1) <= QUICK_S
+    return weight(scenario.to_dict()) * SECONDS_PER_WEIGHT <= QUICK_S
 
 
 def answer(scenario: Scenario) -> Answer:
@@ -63,7 +66,16 @@ def answer(scenario: Scenario) -> Answer:
 
 @st.cache_resource(show_spinner=False, max_entries=_MOST)
 def _answer(text: str) -> Answer:
-    return read_answer(simulate(Scenario.from_dict(json.loads(text))))
+    scenario = Scenario.from_dict(json.loads(text))
+    try:
+        with at_most(MOST_S):
+            result = simulate(scenario)
+    except KvsimError:
+        raise
+    except Exception as error:  # whatever it is, the page has to say that the run failed
+        words = " ".join(str(error).split())[:300]
+        raise SimulationError(f"the run failed: {type(error).__name__}: {words}") from error
+    return read_answer(result)
 
 
 def read_answer(result: RunResult) -> Answer:

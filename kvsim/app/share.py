@@ -25,7 +25,7 @@ def share(design: state.Design, found: Answer) -> None:
         address = (st.context.url or "").split("?")[0]
         st.code(f"{address}?{PARAMETER}={packed}", language=None, wrap_lines=True, height=90)
     except KvsimError as error:
-        st.caption(str(error))
+        st.caption(state.plain(str(error)))
     st.markdown("**The same on the command line**")
     st.code(takeaway.command(design.preset, scenario), language="bash", wrap_lines=True)
     st.markdown("**Files**")

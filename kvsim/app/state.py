@@ -6,11 +6,14 @@ import re
 import shutil
 import tempfile
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from kvsim.app.background import Job
 from kvsim.app.presets import DEFAULT, load_preset
@@ -120,6 +123,15 @@ def price_list() -> tuple[str, dict[str, Any]]:
         st.session_state.setdefault("price_list", DEFAULT_PRICES),
         st.session_state.setdefault("prices", {}),
     )
+
+
+def visit_watcher() -> Callable[[], bool]:
+    """Return what tells, from any thread, whether this visit has a page open."""
+    context = get_script_run_ctx()
+    if context is None or not runtime.exists():
+        return lambda: True
+    server, visit = runtime.get_instance(), context.session_id
+    return lambda: server.is_active_session(visit)
 
 
 def jobs() -> dict[str, Job]:

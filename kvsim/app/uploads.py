@@ -8,10 +8,11 @@ counted while unpacking, since an archive may lie about them.
 from __future__ import annotations
 
 import gzip
+import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -34,7 +35,15 @@ TRACE_TYPES = ("jsonl", "json", "csv", "gz")
 MAX_UNPACKED_BYTES = 512 * 2**20
 MAX_FILES = 500
 _BLOCK = 1 << 20
+_GZIP = b"\x1f\x8b"
+_ENTRY = b"PK\x01\x02"
+"""Begins an entry in the directory of a zip archive."""
+_LABEL_CHARS = 80
 _LABEL = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+_DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+"""What the unpackers raise."""
 
 
 class UploadError(KvsimError):
@@ -44,8 +53,8 @@ class UploadError(KvsimError):
 class _Room:
     """What may still be written."""
 
-    def __init__(self) -> None:
-        self.left_bytes = MAX_UNPACKED_BYTES
+    def __init__(self, kept: Iterable[Path] = ()) -> None:
+        self.left_bytes = MAX_UNPACKED_BYTES - sum(path.stat().st_size for path in kept)
         self.left_files = MAX_FILES
 
     def copy(self, source: IO[bytes] | gzip.GzipFile, target: Path, name: str) -> None:
@@ -55,11 +64,14 @@ class _Room:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("wb") as file:
             while block := source.read(_BLOCK):
+                if not file.tell() and block.startswith(_GZIP):
+                    # What reads it would unpack it, and nobody would count.
+                    raise UploadError(f"{name}: is packed more than its name says; unpack it once")
                 self.left_bytes -= len(block)
                 if self.left_bytes < 0:
                     raise UploadError(
-                        f"{name}: unpacks to more than {MAX_UNPACKED_BYTES >> 20} MiB; "
-                        "upload fewer or shorter runs"
+                        f"{name}: more than {MAX_UNPACKED_BYTES >> 20} MiB in a visit, unpacked; "
+                        "upload less, or reload the page to begin anew"
                     )
                 file.write(block)
 
@@ -91,8 +103,11 @@ def unpack_runs(uploads: Sequence[IO[bytes]], folder: Path) -> list[Path]:
     return runs
 
 
-def save_trace(upload: IO[bytes], folder: Path) -> Path:
-    """Write an uploaded trace, unpacked, under a name of our own."""
+def save_trace(upload: IO[bytes], folder: Path, kept: Iterable[Path] = ()) -> Path:
+    """Write an uploaded trace, unpacked, under a name of our own.
+
+    The limit on sizes is that of a visit: those that it has `kept` count too.
+    """
     name = upload.name.lower().removesuffix(".gz")
     kind = PurePosixPath(name).suffix.removeprefix(".")
     if kind not in TRACE_TYPES or kind == "gz":
@@ -101,30 +116,37 @@ def save_trace(upload: IO[bytes], folder: Path) -> Path:
         )
     target = folder / f"trace.{kind}"
     upload.seek(0)
-    _write(upload, target, upload.name, _Room())
+    _write(upload, target, upload.name, _Room(kept))
     return target
 
 
 def _unzip(upload: IO[bytes], folder: Path, room: _Room) -> None:
+    _count_entries(upload)
     try:
         with zipfile.ZipFile(upload) as archive:
-            for entry in _members(archive, upload.name):
+            for entry in archive.infolist():
+                if entry.is_dir():
+                    continue
                 path = PurePosixPath(entry.filename.replace("\\", "/"))
                 known = _known(path.name)
                 if known is None:
                     continue
-                label = _LABEL.sub("_", path.parent.name).strip(".") or "uploaded"
+                label = _LABEL.sub("_", path.parent.name).strip(".")[:_LABEL_CHARS] or "uploaded"
                 with archive.open(entry) as source:
                     _write(source, folder / label / known, entry.filename, room)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *_DAMAGED) as error:
         raise UploadError(f"{_shown(upload.name)}: cannot be unpacked ({error})") from None
 
 
-def _members(archive: zipfile.ZipFile, name: str) -> Iterator[zipfile.ZipInfo]:
-    entries = archive.infolist()
-    if len(entries) > MAX_FILES:
-        raise UploadError(f"{_shown(name)}: holds more than {MAX_FILES} files; upload fewer runs")
-    return (entry for entry in entries if not entry.is_dir())
+def _count_entries(upload: IO[bytes]) -> None:
+    """Refuse an archive of too many files before its directory fills memory."""
+    count = 0
+    while block := upload.read(_BLOCK):
+        count += block.count(_ENTRY)
+    upload.seek(0)
+    if count > MAX_FILES:
+        name = _shown(upload.name)
+        raise UploadError(f"{name}: holds more than {MAX_FILES} files; upload fewer runs")
 
 
 def _write(source: IO[bytes], target: Path, name: str, room: _Room) -> None:
@@ -135,7 +157,7 @@ def _write(source: IO[bytes], target: Path, name: str, room: _Room) -> None:
     try:
         with gzip.GzipFile(fileobj=source) as plain:
             room.copy(plain, target, _shown(name))
-    except (OSError, EOFError, zlib.error) as error:
+    except _DAMAGED as error:
         raise UploadError(f"{_shown(name)}: cannot be unpacked ({error})") from None
 
 
@@ -147,4 +169,4 @@ def _known(name: str) -> str | None:
 
 def _shown(name: str) -> str:
     """Show a stranger's file name without what could confuse a reader."""
-    return _LABEL.sub("_", PurePosixPath(name.replace("\\", "/")).name)[:80]
+    return _LABEL.sub("_", PurePosixPath(name.replace("\\", "/")).name)[:_LABEL_CHARS]

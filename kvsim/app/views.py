@@ -208,7 +208,7 @@ def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) 
         st.caption("Pin designs to see them here; the first pin takes the place of the baseline.")
     with st.container(horizontal=True):
         for place, one in enumerate(pinned, start=1):
-            if st.button(f"Open {place}", key=f"open {place}", help=one.name):
+            if st.button(f"Open {place}", key=f"open {place}", help=one.title):
                 state.start(one.preset, one.scenario)
                 st.rerun()
 

@@ -38,7 +38,7 @@ def page() -> None:
     """Show what the inputs lead to."""
     if state.is_untouched():
         if st.session_state.get("link_error"):
-            st.error(st.session_state["link_error"], icon=":material/link_off:")
+            st.error(state.plain(st.session_state["link_error"]), icon=":material/link_off:")
         # Widgets forget what they showed while another page was open: begin where we left. New
         # inputs change nothing, so that the answer need not wait for them.
         made = state.design()
@@ -70,7 +70,7 @@ def _first_screen(design: state.Design) -> tuple[state.Design, Answer, Answer | 
         _headline(found, baseline, intervals)
         _actions(design, found)
     except KvsimError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(state.plain(str(error)), icon=":material/error:")
         return None
     return design, found, baseline
 
@@ -81,7 +81,7 @@ def _views(design: state.Design, found: Answer, baseline: Answer | None) -> None
     try:
         views.show(design, found, baseline)
     except KvsimError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(state.plain(str(error)), icon=":material/error:")
 
 
 def _inputs() -> Scenario | None:
@@ -106,13 +106,13 @@ def _inputs() -> Scenario | None:
                     card(inputs)
                 except KvsimError as error:
                     problem = problem or str(error)
-                    st.error(str(error), icon=":material/error:")
+                    st.error(state.plain(str(error)), icon=":material/error:")
     if problem is None:
         try:
             return inputs.scenario()
         except KvsimError as error:
             problem = str(error)
-    st.error(problem, icon=":material/error:")
+    st.error(state.plain(problem), icon=":material/error:")
     st.caption("Change it in the cards, or begin anew with a preset.")
     return None
 
@@ -171,12 +171,12 @@ def _trust(found: Answer) -> None:
         count = len(trust.outside)
         why = f"{count} {'quantity' if count == 1 else 'quantities'} outside" if count else "Why"
         with st.popover(why, type="tertiary"):
-            st.markdown(f"Judged by the runs of calibration **{found.basis}**.")
+            st.markdown(f"Judged by the runs of calibration **{state.plain(found.basis)}**.")
             if not trust.outside:
                 st.markdown("All of the run lies inside what was measured.")
             for one in trust.outside:
-                value, measured = state.plain(one.value), state.plain(one.measured)
-                st.markdown(f"- **{one.quantity}**: {value} (measured: {measured})")
+                what, value, measured = map(state.plain, (one.quantity, one.value, one.measured))
+                st.markdown(f"- **{what}**: {value} (measured: {measured})")
         if not found.summary["stable"]:
             st.badge("unstable: figures depend on the time simulated", color="red")
 

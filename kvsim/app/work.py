@@ -29,7 +29,7 @@ def work(place: str, label: str, job: dict[str, Any], about: str = "") -> dict[s
     running = state.jobs().get(place)
     if running is None:
         if about:
-            st.caption(about)
+            st.caption(state.plain(about))
         st.button(
             label,
             key=f"start {place}",
@@ -52,7 +52,7 @@ def work(place: str, label: str, job: dict[str, Any], about: str = "") -> dict[s
 def _start(place: str, key: str, job: dict[str, Any]) -> None:
     st.session_state[f"failed {place}"] = None
     st.session_state[f"wanted {place}"] = key
-    state.jobs()[place] = Job(job)
+    state.jobs()[place] = Job(job, state.visit_watcher())
 
 
 def _cancel(place: str) -> None:
@@ -78,7 +78,7 @@ def _say(place: str) -> None:
     if failed == "stopped":
         st.info("Stopped; nothing was kept.")
     elif failed:
-        st.error(failed)
+        st.error(state.plain(failed))
 
 
 @st.fragment(run_every=PEEK_S)

@@ -10,14 +10,15 @@ from kvsim.errors import ConfigError
 from kvsim.spec.model import ModelSpec
 from kvsim.spec.profiles import list_profiles, load_profile
 
-_HUB = "https://huggingface.co/"
+_ADDRESS = re.compile(r"https://huggingface\.co/(\w[\w.-]*/\w[\w.-]*)", re.ASCII)
 _TUNED = re.compile(r"-(instruct|chat|base|it|hf|fp8|awq|gptq|thinking|v\d[\d.]*|\d{4})$")
 
 
 def hub_name(model: ModelSpec) -> str | None:
     """Return the name on the hub that a profile's source states, if it states one."""
     address = model.sources["*"].address if "*" in model.sources else None
-    return address.removeprefix(_HUB) if address and address.startswith(_HUB) else None
+    found = _ADDRESS.fullmatch(address or "")
+    return found[1] if found else None
 
 
 def profile_name(model: str, *, profiles: Path | None = None) -> str:

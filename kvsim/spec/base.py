@@ -4,7 +4,14 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 from kvsim.errors import ConfigError
 from kvsim.units import parse_bytes, parse_flops, parse_rate, parse_seconds
@@ -16,20 +23,34 @@ def reject_bool(value: object) -> object:
     return value
 
 
+def check_name(value: str) -> str:
+    """Refuse a name that is more than a name where it ends up: a comment, a command, a cell."""
+    if not value.strip() or len(value) > _NAME_CHARS or not value.isprintable():
+        fault = f"must be a line of 1 to {_NAME_CHARS} printable characters"
+    elif value[0] in "-=+@":
+        fault = "must not begin with -, =, + or @, which commands and spreadsheets act on"
+    else:
+        return value
+    raise ConfigError(f"{value[:_NAME_CHARS]!a} is no name; it {fault}")
+
+
 def _date_text(value: object) -> object:
     # YAML reads an unquoted 2026-01-15 as a date.
     return value.isoformat() if isinstance(value, date) else value
 
 
-Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0)]
-PositiveBytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0)]
+_NAME_CHARS = 200
+Name = Annotated[str, AfterValidator(check_name)]
+_MOST = 2**63 - 1  # tables hold whole numbers of 64 bits
+Bytes = Annotated[int, BeforeValidator(parse_bytes), Field(ge=0, le=_MOST)]
+PositiveBytes = Annotated[int, BeforeValidator(parse_bytes), Field(gt=0, le=_MOST)]
 Rate = Annotated[float, BeforeValidator(parse_rate), Field(ge=0)]
 PositiveRate = Annotated[float, BeforeValidator(parse_rate), Field(gt=0)]
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(ge=0)]
 PositiveSeconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0)]
 PositiveFlops = Annotated[float, BeforeValidator(parse_flops), Field(gt=0)]
-Count = Annotated[int, BeforeValidator(reject_bool), Field(ge=0)]
-PositiveCount = Annotated[int, BeforeValidator(reject_bool), Field(ge=1)]
+Count = Annotated[int, BeforeValidator(reject_bool), Field(ge=0, le=_MOST)]
+PositiveCount = Annotated[int, BeforeValidator(reject_bool), Field(ge=1, le=_MOST)]
 Number = Annotated[float, BeforeValidator(reject_bool), Field(ge=0)]
 PositiveNumber = Annotated[float, BeforeValidator(reject_bool), Field(gt=0)]
 Fraction = Annotated[float, BeforeValidator(reject_bool), Field(gt=0, le=1)]
@@ -65,7 +86,7 @@ class Source(Spec):
 class Profile(Spec):
     """A spec that is kept as a file and says for each of its numbers where it comes from."""
 
-    name: str
+    name: Name
     """Name of the profile, as its file."""
     sources: dict[str, Source]
     """Where the numbers come from: dotted field prefix to source; "*" covers the rest."""

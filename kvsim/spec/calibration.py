@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kvsim.spec.base import Count, Number, Spec
+from kvsim.spec.base import Count, Name, Number, Spec
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Correlation = Annotated[float, Field(ge=-1, le=1)]
@@ -43,15 +43,15 @@ class CalibrationSpec(Spec):
     this inline has got them already.
     """
 
-    name: str
+    name: Name
     """Name, as its file."""
     date: str
     """Day of the newest run (ISO)."""
-    gpu: str
+    gpu: Name
     """GPU profile of the runs."""
-    model: str
+    model: Name
     """Model profile of the runs."""
-    host: str
+    host: Name
     """Host profile of the runs."""
     runs: tuple[str, ...]
     """Folders of the runs."""

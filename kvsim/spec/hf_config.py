@@ -1,5 +1,6 @@
 """Read a model's shape from a Hugging Face config.json."""
 
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def model_from_config(config: dict[str, Any], path: str, *, name: str) -> ModelS
     kind = config.get("model_type")
     if kind not in MODEL_TYPES:
         raise ConfigError(
-            f"{path}: model_type {kind!r} is unknown; known: {', '.join(MODEL_TYPES)}; "
+            f"{path}: model_type {reprlib.repr(kind)} is unknown; known: {', '.join(MODEL_TYPES)}; "
             "describe another architecture as a profile (profiles/models)"
         )
     wanted = _COMMON | _EXTRA.get(kind, {})
@@ -69,7 +70,7 @@ def model_from_config(config: dict[str, Any], path: str, *, name: str) -> ModelS
     data["head_dim"] = config.get("head_dim") or _head_dim(data, kind, path)
     data["q_lora_rank"] = config.get("q_lora_rank") or 0
     data["tie_word_embeddings"] = bool(config.get("tie_word_embeddings", False))
-    data |= _sliding(config, kind) | _weight_bytes(config, path)
+    data |= _sliding(config, kind, path) | _weight_bytes(config, path)
     data["name"] = str(config.get("_name_or_path") or name or "model")
     data["sources"] = {"*": {"kind": "published", "how": "the model's own config.json"}}
     try:
@@ -80,7 +81,7 @@ def model_from_config(config: dict[str, Any], path: str, *, name: str) -> ModelS
 
 def _head_dim(data: dict[str, Any], kind: str, path: str) -> int:
     if kind == "deepseek_v3":
-        return int(data["qk_nope_head_dim"] + data["qk_rope_head_dim"])
+        return sum(_whole(data, key, path) for key in ("qk_nope_head_dim", "qk_rope_head_dim"))
     hidden, heads = data["hidden_size"], data["num_attention_heads"]
     if not (isinstance(hidden, int) and isinstance(heads, int) and heads > 0) or hidden % heads:
         raise ConfigError(
@@ -90,7 +91,15 @@ def _head_dim(data: dict[str, Any], kind: str, path: str) -> int:
     return hidden // heads
 
 
-def _sliding(config: dict[str, Any], kind: str) -> dict[str, int]:
+def _whole(config: dict[str, Any], key: str, path: str) -> int:
+    """Return a number that is reckoned with before the model is validated."""
+    value = config[key]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{path}: {key}: {reprlib.repr(value)} is not a whole number")
+    return value
+
+
+def _sliding(config: dict[str, Any], kind: str, path: str) -> dict[str, int]:
     """Count the layers with a sliding window; Qwen names a window that it does not use."""
     window = config.get("sliding_window")
     if not window or config.get("use_sliding_window") is False:
@@ -99,7 +108,7 @@ def _sliding(config: dict[str, Any], kind: str) -> dict[str, int]:
     if isinstance(layer_types, list):
         layers = layer_types.count("sliding_attention")
     elif kind == "gpt_oss":
-        layers = (config["num_hidden_layers"] + 1) // 2
+        layers = (_whole(config, "num_hidden_layers", path) + 1) // 2
     else:
         layers = config["num_hidden_layers"]
     return {"sliding_window": window, "num_sliding_layers": layers} if layers else {}
@@ -118,6 +127,6 @@ def _weight_bytes(config: dict[str, Any], path: str) -> dict[str, float]:
             return {"weight_bytes_per_param": 1.0}
         case _:
             raise ConfigError(
-                f"{path}: quantization_config: quant_method {method!r} is unknown; known: mxfp4, "
-                "fp8; else write a profile with weight_bytes_per_param"
+                f"{path}: quantization_config: quant_method {reprlib.repr(method)} is unknown; "
+                "known: mxfp4, fp8; else write a profile with weight_bytes_per_param"
             )

@@ -72,7 +72,7 @@ def _describe(problem: Any, root: Any) -> str:
     if kind == "union_tag_invalid":
         discriminator = str(context["discriminator"]).strip("'")
         tags = context["expected_tags"]
-        return f"{head}{discriminator} {context['tag']!r} does not exist; choose {tags}"
+        return f"{head}{discriminator} {_show(context['tag'])} does not exist; choose {tags}"
     if kind == "union_tag_not_found":
         return f"{head}missing key {context['discriminator']}"
     if kind in _BOUNDS:
@@ -104,7 +104,7 @@ def _locate(root: Any, loc: tuple[int | str, ...]) -> tuple[str, type[BaseModel]
             annotation = tagged[0]
             continue
         parent = models[0] if len(models) == 1 else None
-        path.append(str(item))
+        path.append(_key(item))
         field = parent.model_fields.get(str(item)) if parent else None
         annotation = field.annotation if field else _element(annotation)
     return ".".join(path), parent
@@ -119,6 +119,12 @@ def models_of(annotation: Any) -> list[type[BaseModel]]:
     if hasattr(annotation, "__metadata__"):
         return models_of(get_args(annotation)[0])
     return []
+
+
+def _key(item: int | str) -> str:
+    """Write a key of a file, which may be anything, so that the message stays a line."""
+    text = str(item)
+    return text if text.isprintable() and len(text) <= _REPR.maxstring else _REPR.repr(text)
 
 
 def _tags(model: type[BaseModel]) -> set[Any]:

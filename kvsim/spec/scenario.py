@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from kvsim.errors import ConfigError
-from kvsim.spec.base import Count, PositiveCount, Seconds, Spec
+from kvsim.spec.base import Count, Name, PositiveCount, Seconds, Spec
 from kvsim.spec.calibrated import apply_calibration
 from kvsim.spec.calibration import CalibrationSpec
 from kvsim.spec.changes import apply_changes
@@ -37,7 +37,7 @@ WorkloadSpec = Annotated[
 class Scenario(Spec):
     """What to simulate, complete and frozen: equal scenarios give equal results."""
 
-    name: str
+    name: Name
     """Name of the scenario, for reports."""
     model: ModelSpec
     """The served model: a profile's name, a path, a Hugging Face config.json, or inline."""

@@ -85,7 +85,7 @@ class SloSpec(Spec):
     """Longest mean time per output token after the first (s); none: no limit."""
     quantile: Fraction = 0.95
     """Fraction of the requests that must meet the limits on each request."""
-    targets: tuple[SloTarget, ...] = Field(default=())
+    targets: tuple[SloTarget, ...] = Field(default=(), max_length=100)
     """More limits."""
 
     @model_validator(mode="before")

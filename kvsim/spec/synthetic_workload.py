@@ -47,7 +47,7 @@ class GammaArrivals(Spec):
     """Kind of arrivals."""
     rate: PositiveNumber
     """Mean arrivals per second."""
-    cv: PositiveNumber
+    cv: Annotated[PositiveNumber, Field(ge=0.001, le=1000)]
     """Standard deviation of a gap over its mean: 1 is Poisson, more is burstier."""
 
 

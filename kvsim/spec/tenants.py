@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from kvsim.errors import ConfigError
-from kvsim.spec.base import PositiveNumber, Spec, reject_bool
+from kvsim.spec.base import PositiveNumber, Spec, check_name, reject_bool
 from kvsim.spec.offload import OffloadSpec
 from kvsim.units import format_bytes, parse_bytes
 
@@ -73,6 +73,11 @@ def check_tenants(tenants: Mapping[str, TenantSpec], offload: OffloadSpec) -> No
     """
     if not tenants:
         raise ConfigError("tenants: names none; describe at least one, or leave the key out")
+    for name in tenants:
+        try:
+            check_name(name)
+        except ConfigError as error:
+            raise ConfigError(f"tenants: {error}") from None
     if offload.connector == "none":
         return
     capacity: dict[str, int | None] = {"cpu": offload.cpu.capacity}

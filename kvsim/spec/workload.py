@@ -1,8 +1,14 @@
 """When requests come and how long they are."""
 
-from typing import Literal
+from typing import Literal, Self
 
+from pydantic import model_validator
+
+from kvsim.errors import ConfigError
 from kvsim.spec.base import Count, PositiveCount, PositiveNumber, PositiveSeconds, Seconds, Spec
+
+_MOST_POLLS = 1e12
+"""Polls of a span of time: beyond, floats of seconds cannot tell one poll from the next."""
 
 
 class MultiRoundQaSpec(Spec):
@@ -52,6 +58,16 @@ class MultiRoundQaSpec(Spec):
     """Tokens of a warm-up prompt."""
     warmup_answer: PositiveCount = 100
     """Tokens of a warm-up answer."""
+
+    @model_validator(mode="after")
+    def _polls_can_be_told_apart(self) -> Self:
+        for name, span_s in (("time", self.time), ("num_users / qps", self.num_users / self.qps)):
+            if span_s > _MOST_POLLS * self.poll:
+                raise ConfigError(
+                    f"poll: {name} is {span_s:.3g} s, more than {_MOST_POLLS:g} polls of "
+                    f"{self.poll:.3g} s; poll more rarely, or shorten it"
+                )
+        return self
 
     @property
     def first_prompt_tokens(self) -> int:

@@ -7,9 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from kvsim.errors import ConfigError
+
+MOST_MERGED = 1_000
+"""Keys that a mapping may have with those that it takes over by `<<`."""
+
+
+class _Constructor(SafeConstructor):
+    """Merges no more than anybody means: merges of merges would grow without end."""
+
+    def flatten_mapping(self, node: Any) -> Any:
+        super().flatten_mapping(node)
+        if getattr(node, "merge", None) and len(node.value) > MOST_MERGED:
+            raise ConstructorError(
+                problem=f"merges (<<) make a mapping of more than {MOST_MERGED:,} keys",
+                problem_mark=node.start_mark,
+            )
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -65,14 +81,16 @@ def _read_text(path: Path) -> str:
 
 
 def _parse(text: str, where: str) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         problem = " ".join(str(error.problem or error.context).split())
         raise ConfigError(f"{where}: not readable as YAML: {problem}{place}") from None
-    except (YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+    except (YAMLError, ValueError, TypeError, LookupError, RecursionError, OverflowError) as error:
         problem = " ".join(str(error).split())[:120]
         raise ConfigError(f"{where}: not readable as YAML: {problem}") from None
 

@@ -14,11 +14,8 @@ from typing import Any, Protocol
 
 from kvsim.errors import SimulationError
 from kvsim.sweep.design import Point
+from kvsim.sweep.weight import SECONDS_PER_WEIGHT, weight
 
-_SECONDS_PER_WEIGHT = 4e-5
-"""Wall time of a unit of `weight` on one core of a server of 2023."""
-_TURNS_A_SESSION = 10
-_REQUESTS_A_TRACE = 10_000
 _START_S = 2.0
 """Time to start the workers."""
 DIED = "the process died (killed, or out of memory)"
@@ -62,37 +59,13 @@ def run_point(key: str, scenario: Mapping[str, Any]) -> Outcome:
         return Outcome(key, None, 0.0, error=words, trace=traceback.format_exc())
 
 
-def weight(scenario: Mapping[str, Any]) -> float:
-    """Guess how long a run takes relative to others: by its requests, tiers and contexts.
-
-    Measured over loads, tiers, contexts and fleets of one workload the time of a request stays
-    within a factor of three. What is in a trace's file is unknown here.
-    """
-    workload = scenario["workload"]
-    context = workload.get("shared_system_prompt", 0) + workload.get("user_history_prompt", 0)
-    tiers = 1 + (scenario["offload"]["connector"] != "none") + bool(scenario["offload"]["remote"])
-    return float(_requests(workload) * (1 + tiers) * (1 + context / 100_000))
-
-
-def _requests(workload: Mapping[str, Any]) -> float:
-    """Guess how many requests a workload sends."""
-    if "qps" in workload:
-        return float(workload["qps"] * workload["time"])
-    if "arrivals" in workload:
-        return float(workload["arrivals"]["rate"] * workload["duration"] * _TURNS_A_SESSION)
-    scale = workload["user_scale"] * (workload["max_requests"] or _REQUESTS_A_TRACE)
-    return float(scale)
-
-
 def estimate_s(
     points: Sequence[Point], *, jobs: int, measured: Mapping[str, float] | None = None
 ) -> float:
     """Estimate the wall time of a sweep: from its own earlier runs where there are any."""
     weights = {point.key: weight(point.scenario) for point in points}
     known = {key: s for key, s in (measured or {}).items() if key in weights}
-    each = (
-        sum(known.values()) / sum(weights[key] for key in known) if known else _SECONDS_PER_WEIGHT
-    )
+    each = sum(known.values()) / sum(weights[key] for key in known) if known else SECONDS_PER_WEIGHT
     longest = max(weights.values(), default=0.0) * each
     return float(max(longest, sum(weights.values()) * each / max(1, jobs)) + _START_S)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +13,18 @@ import pytest
 from streamlit.runtime.context import ContextProxy
 from streamlit.testing.v1 import AppTest
 
-from kvsim.app import link
-from kvsim.app.presets import load_preset, presets
+from kvsim.app import link, results, state
+from kvsim.app.presets import DEFAULT, load_preset, presets
+from kvsim.app.results import answer, is_quick
 from kvsim.app.state import Design
+from kvsim.calibration.confidence import SHIPPED
+from kvsim.errors import SimulationError
+from kvsim.spec import CalibrationSpec, Roots
+from kvsim.spec.profiles import find_calibration
 
 GIB = 2**30
 STORE = "Store: capacity, writes, latency, streams, client"
+BURSTS = {"kind": "markov", "rate": 1, "burst_factor": 2, "burst": 1e-5, "calm": 1e-5}
 BOXES = (
     "Data types, router, vLLM, host",
     "All of the workload",
@@ -187,7 +196,7 @@ def test_a_pasted_config_is_checked(app: AppTest, text: str, says: str) -> None:
     app.text_area[0].set_value(text)
     app.run()
     assert not app.exception
-    assert says in app.error[0].value
+    assert state.plain(says) in app.error[0].value
 
 
 def test_a_pasted_config_is_used(app: AppTest) -> None:
@@ -302,14 +311,94 @@ def test_names_from_a_link_are_only_text() -> None:
     assert not [text for text in shown if "![](" in text or "javascript" in text]
 
 
+def test_errors_and_pins_from_a_link_are_only_text() -> None:
+    made = load_preset("Chat")
+    evil = "![](https://example.org/pixel.png)"
+    shipped = find_calibration(SHIPPED, Roots()).model_dump(mode="json") | {"name": f"x{evil}"}
+    gpu = made.gpu.model_dump(mode="json") | {"name": f"x{evil}"}
+    app = AppTest.from_file("../../app.py", default_timeout=120)
+    named = made.replace({"gpu": gpu}).model_copy(
+        update={"calibration": CalibrationSpec.model_validate(shipped)}
+    )
+    app.query_params["design"] = link.encode("Chat", named)
+    app.run()
+    labelled(app.button, "Pin this design").click()
+    app.session_state["view"] = "Side by side"
+    app.run()
+    assert not app.exception
+    assert any("x!" in each.value.replace("\\", "") for each in app.markdown)
+    bad = AppTest.from_file("../../app.py", default_timeout=120)
+    content = {"preset": "Chat", "diff": {"workload": {"=": {evil: 1}}}}
+    bad.query_params["design"] = (
+        base64.urlsafe_b64encode(zlib.compress(json.dumps(content).encode())).decode().rstrip("=")
+    )
+    bad.run()
+    assert bad.error
+    for page in (app, bad):
+        shown = [each.value for each in (*page.markdown, *page.caption, *page.error)]
+        shown += [each.help or "" for each in page.button]
+        assert not [text for text in shown if "![](" in text]
+
+
 def test_a_link_for_too_much_waits_for_a_click() -> None:
-    made = load_preset("StorageGRID experiment").replace({"workload.qps": 1e6, "workload.time": 9})
+    changes = {"workload.qps": 1e6, "workload.time": 9_000}
+    made = load_preset("StorageGRID experiment").replace(changes)
     app = AppTest.from_file("../../app.py", default_timeout=120)
     app.query_params["design"] = link.encode("StorageGRID experiment", made)
     app.run()
     assert not app.exception
     assert not app.metric
     assert labelled(app.button, "Simulate")
+
+
+@pytest.mark.parametrize(
+    ("preset", "changes"),
+    [
+        (DEFAULT, {"tenants": {"a": {"cpu_quota": "20GiB"}, "b": {}}}),
+        (DEFAULT, {"tenants": {"a": {"remote_quota": "50GiB"}, "b": {}}}),
+        (DEFAULT, {"offload.chunk_tokens": 16}),
+        (DEFAULT, {"workload.answer_len": 2_000, "workload.num_rounds": 2}),
+        (DEFAULT, {"workload.num_users": 100_000}),
+        (DEFAULT, {"workload.num_rounds": 1, "workload.qps": 0.001, "workload.time": 3_000}),
+        (DEFAULT, {"workload.warmup_requests": 100_000}),
+        (DEFAULT, {"instances": 100_000}),
+        (DEFAULT, {"engine.max_num_batched_tokens": 1, "engine.max_num_seqs": 1}),
+        ("Questions on documents (RAG)", {"workload.documents": 10**9}),
+        ("Chat", {"workload.user_scale": 50}),
+        ("Chat", {"workload.rounds_mean": 1_000}),
+        ("Chat", {"workload.first_prompt.most": 1e12, "workload.first_prompt.sigma": 99}),
+        ("Chat", {"workload.arrivals": BURSTS}),
+    ],
+)
+def test_what_takes_long_is_not_quick(preset: str, changes: dict[str, Any]) -> None:
+    made = load_preset(preset)
+    assert is_quick(made)
+    assert not is_quick(made.replace(changes))
+
+
+def test_a_large_trace_is_not_quick(tmp_path: Path) -> None:
+    file = tmp_path / "trace.jsonl"
+    file.write_bytes(b" " * 100_000)
+    made = load_preset("Chat").replace({"workload": {"kind": "trace", "file": str(file)}})
+    assert is_quick(made)
+    file.write_bytes(b" " * 5_000_000)
+    assert not is_quick(made)
+
+
+def test_a_run_that_breaks_is_told() -> None:
+    lengths = {"median": 1e300, "sigma": 0, "most": 1e308}
+    broken = load_preset("Chat").replace({"workload.first_prompt": lengths})
+    with pytest.raises(SimulationError, match="the run failed: ") as told:
+        answer(broken)
+    assert "\n" not in str(told.value)
+
+
+def test_a_run_without_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "MOST_S", 0.5)
+    endless = load_preset(DEFAULT).replace({"gpu.efficiency.memory": 1e-308})
+    assert is_quick(endless)
+    with pytest.raises(SimulationError, match=r"the run takes more than 0\.5 s"):
+        answer(endless)
 
 
 def test_visitors_do_not_see_each_other(app: AppTest) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from kvsim.app import background
 from kvsim.app.background import Job
 from kvsim.app.jobs import run_job
 from kvsim.app.presets import load_preset
@@ -37,6 +39,27 @@ def test_a_stopped_job_is_gone() -> None:
     assert not job.running
     with pytest.raises(SimulationError, match="stopped"):
         job.result()
+
+
+def test_a_job_that_nobody_holds_is_stopped() -> None:
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    visit = {
+        "job": Job({"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"})
+    }
+    process = visit["job"]._process
+    assert not visit["job"].wait(0.2)
+    visit.clear()
+    gc.collect()
+    assert process.wait(5) != 0
+
+
+def test_a_job_whose_visit_has_gone_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "GONE_S", 0.1)
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    words = {"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"}
+    job = Job(words, is_wanted=lambda: False)
+    assert job.wait(10)
+    assert job._process.returncode != 0
 
 
 @pytest.mark.parametrize(

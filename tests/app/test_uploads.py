@@ -62,6 +62,7 @@ def test_runs_of_a_zip_and_loose_files(tmp_path: Path) -> None:
         "C:\\windows\\engine_steps.jsonl",
         ".../engine_steps.jsonl",
         "a\u202eb;rm -rf/engine_steps.jsonl",
+        f"{'a' * 3000}/engine_steps.jsonl",
     ],
 )
 def test_no_archive_leaves_its_folder(tmp_path: Path, name: str) -> None:
@@ -90,6 +91,10 @@ def test_bombs_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         unpack_runs([upload("engine_steps.jsonl.gz", gzip.compress(big))], tmp_path / "gz")
     with pytest.raises(UploadError, match="more than 1 MiB"):
         save_trace(upload("trace.jsonl.gz", gzip.compress(big)), tmp_path / "trace")
+    half = big[: 700 << 10]
+    kept = [save_trace(upload("trace.csv", half), tmp_path / "first")]
+    with pytest.raises(UploadError, match="more than 1 MiB in a visit"):
+        save_trace(upload("trace.csv", half), tmp_path / "second", kept)
     monkeypatch.setattr(uploads, "MAX_FILES", 3)
     many = {f"run-{n}/vllm.log": b"" for n in range(4)}
     with pytest.raises(UploadError, match="more than 3 files"):
@@ -112,10 +117,25 @@ def test_bad_files_are_told(tmp_path: Path, name: str, content: bytes, says: str
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("place", [45, 60, 80, 100])
+def test_a_damaged_archive_is_told(tmp_path: Path, method: int, place: int) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr("run/engine_steps.jsonl", b"{}\n" * 3000)
+    content = bytearray(buffer.getvalue())
+    content[place] ^= 0xFF
+    content[place + 1] ^= 0x55
+    with pytest.raises(UploadError, match=r"runs\.zip: cannot be unpacked"):
+        unpack_runs([upload("runs.zip", bytes(content))], tmp_path)
+
+
 def test_traces_get_a_name_of_ours(tmp_path: Path) -> None:
     assert save_trace(upload("../../x.JSONL", b"{}"), tmp_path) == tmp_path / "trace.jsonl"
     packed = upload("y.csv.gz", gzip.compress(b"a,b\n"))
     assert save_trace(packed, tmp_path).read_bytes() == b"a,b\n"
+    with pytest.raises(UploadError, match="is packed more than its name says"):
+        save_trace(upload("x.jsonl", gzip.compress(b"{}")), tmp_path)
     for name in ("x.pkl", "x.parquet", "x.gz", "x"):
         with pytest.raises(UploadError, match="is no trace"):
             save_trace(upload(name, b""), tmp_path)

@@ -49,7 +49,13 @@ def read_client_requests(path: Path) -> ClientRows:
 
     Columns are found by name, so that later versions of the driver may add some.
     """
-    table = csv.DictReader(read_lines(path))
+    try:
+        return _read(path, csv.DictReader(read_lines(path)))
+    except csv.Error as error:
+        raise CalibrationError(f"{path}: not readable as CSV ({error})") from None
+
+
+def _read(path: Path, table: "csv.DictReader[str]") -> ClientRows:
     missing = [name for name in _COLUMNS if name not in (table.fieldnames or ())]
     if missing:
         raise CalibrationError(

@@ -104,7 +104,7 @@ def read_engine_steps(path: Path) -> EngineSteps:
             continue
         try:
             row = _row(json.loads(line))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             damaged += 1
             continue
         match row:

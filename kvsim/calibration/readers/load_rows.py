@@ -63,7 +63,7 @@ def read_json(path: Path, *, expected: str) -> Mapping[str, Any]:
     """Read a file that is one JSON object; CalibrationError, naming what was expected, if not."""
     try:
         content = json.loads("\n".join(read_lines(path)))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CalibrationError(f"{path}: no JSON ({error}); expected {expected}") from error
     if not isinstance(content, dict):
         raise CalibrationError(f"{path}: no JSON object; expected {expected}")

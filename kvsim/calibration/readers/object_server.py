@@ -1,6 +1,7 @@
 """Read s3_server.csv: one row a request at the object store, as the store saw it."""
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class ObjectRequest:
 def read_object_server(path: Path) -> tuple[ObjectRequest, ...]:
     """Read one file in order of start; other lines are skipped, a file of only such is wrong."""
     rows: list[ObjectRequest] = []
-    for fields in csv.reader(read_lines(path)):
+    for fields in _cells(path):
         if len(fields) != _FIELDS:
             continue
         try:
@@ -43,3 +44,10 @@ def read_object_server(path: Path) -> tuple[ObjectRequest, ...]:
             f"{path}: no request; expected lines of start, duration, method, status, bytes"
         )
     return tuple(sorted(rows, key=lambda row: row.start_s))
+
+
+def _cells(path: Path) -> Iterator[list[str]]:
+    try:
+        yield from csv.reader(read_lines(path))
+    except csv.Error as error:
+        raise CalibrationError(f"{path}: not readable as CSV ({error})") from None

@@ -37,6 +37,19 @@ def test_a_shell_reads_the_command(qa: Scenario) -> None:
     assert json.loads(flags["--kv-transfer-config"])["kv_connector"] == "LMCacheConnectorV1"
 
 
+@pytest.mark.parametrize("name", ["x$(id)", "a'; id; '", "`id`", "a b", "*"])
+def test_a_shell_runs_no_part_of_a_name(qa: Scenario, name: str) -> None:
+    changes = {"name": name, "model.name": name, "offload.remote.profile.name": name}
+    address = "https://huggingface.co/--trust-remote-code"
+    source = {"kind": "published", "how": name, "address": address}
+    evil = qa.replace(changes | {"model.sources": {"*": source}})
+    words = shlex.split(vllm_command(evil).replace("\\\n", ""))
+    assert words[3:5] == ["serve", name]
+    _, second, *rest = deployment_files(evil)["serve.sh"].splitlines()
+    assert second == f"# Starts one vLLM instance of {name}."
+    assert "\n".join(rest).endswith(f"\n{vllm_command(evil)}")
+
+
 def test_without_offload_there_is_no_connector(qa: Scenario) -> None:
     alone = qa.replace({"offload.connector": "none", "offload.remote": None})
     assert "kv-transfer" not in vllm_command(alone)

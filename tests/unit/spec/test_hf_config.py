@@ -136,6 +136,18 @@ def test_a_window_on_every_layer(tmp_path: Path) -> None:
         ({"head_dim": None, "num_attention_heads": 30}, "key 'head_dim' is missing"),
         ({"quantization_config": {"quant_method": "awq"}}, "quant_method 'awq' is unknown"),
         ({"quantization_config": 3}, "quant_method None is unknown"),
+        ({"quantization_config": {"quant_method": "x" * 9_999}}, "xxx' is unknown; known: mxfp4"),
+        ({"model_type": ["x"] * 9_999}, "'x', ...] is unknown; known: llama"),
+        ({"_name_or_path": "a\nb"}, r"name: 'a\nb' is no name"),
+        (
+            {"model_type": "gpt_oss", "num_local_experts": 2, "num_experts_per_tok": 1}
+            | {"sliding_window": 8, "use_sliding_window": None, "num_hidden_layers": "many"},
+            "num_hidden_layers: 'many' is not a whole number",
+        ),
+        (
+            SHAPES["deepseek-v3"] | {"qk_rope_head_dim": [64]},
+            "qk_rope_head_dim: [64] is not a whole number",
+        ),
     ],
 )
 def test_bad_files(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -145,6 +157,7 @@ def test_bad_files(changes: dict[str, Any], message: str, tmp_path: Path) -> Non
     assert message in str(caught.value)
     assert "config.json" in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
 
 
 def test_files_that_are_no_config(tmp_path: Path) -> None:

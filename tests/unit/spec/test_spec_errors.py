@@ -63,7 +63,21 @@ def line(call: Any) -> str:
         ("router=bogus", "router: 'bogus' does not exist; choose 'round_robin'"),
         ("name.x=3", "name.x: name is a single value with no keys inside"),
         ("a..b=3", "'a..b' is no path"),
+        ("slo='" + ";".join(["ttft:p95<2s"] * 101) + "'", "at most 100 items"),
         ("slo.quantile=2", "slo.quantile: 2 is out of range; it must be at most 1"),
+        ('name="a\\nrm -rf ~"', r"name: 'a\nrm -rf ~' is no name; it must be a line"),
+        ('name="\\e[201~"', "is no name"),
+        ("name=''", "name: '' is no name"),
+        ("name=--config=x", "must not begin with -"),
+        ("gpu.name='=cmd|x!A0'", "gpu.name: '=cmd|x!A0' is no name"),
+        ('tenants={"=cmd": {}}', "tenants: '=cmd' is no name"),
+        ('tenants={"a\\nb": {}}', r"tenants: 'a\nb' is no name"),
+        ('tenants={"a\\nb": {share: x}}', r"tenants.'a\nb'.share: 'x' is not a number"),
+        ("workload.num_users=1" + "0" * 30, "is out of range; it must be at most 9.22337e+18"),
+        ("offload.cpu.capacity=1e25", "is out of range; it must be at most 9.22337e+18"),
+        ("workload.poll=1e-30", "poll: time is 1.2e+03 s, more than 1e+12 polls of 1e-30 s"),
+        ("workload.qps=1e-320", "poll: num_users / qps is inf s, more than 1e+12 polls"),
+        ("workload={kind: " + "x" * 999 + "}", "does not exist; choose"),
     ],
 )
 def test_wrong_settings(assignment: str, message: str, plain: Plain) -> None:
@@ -93,7 +107,9 @@ def test_no_assignment(text: str) -> None:
     assert "is not an assignment; write path=value" in line(lambda: parse_assignment(text))
 
 
-@pytest.mark.parametrize("text", ["workload.qps=[1", "workload.qps=!!python/name:os.x", "a={1: 2}"])
+@pytest.mark.parametrize(
+    "text", ["workload.qps=[1", "workload.qps=!!python/name:os.x", "a={1: 2}", "a=!!bool x"]
+)
 def test_unreadable_values(text: str) -> None:
     assert line(lambda: parse_assignment(text)).startswith(text.partition("=")[0])
 
@@ -129,6 +145,16 @@ def test_files_that_are_no_scenario(content: bytes, message: str, tmp_path: Path
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "no such file" in line(lambda: load_scenario(tmp_path / "absent.yaml"))
     assert "is a folder" in line(lambda: load_scenario(tmp_path))
+
+
+def test_merges_of_merges_are_stopped(tmp_path: Path) -> None:
+    bomb = "a0: &a0 {x: 1, y: 2}\n"
+    merged = (f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}\n" for n in range(1, 12))
+    file = tmp_path / "bomb.yaml"
+    file.write_text(bomb + "".join(merged))
+    assert "merges (<<) make a mapping of more than 1,000 keys" in line(lambda: load_scenario(file))
+    _, plain = parse_assignment("x={a: &a {x: 1}, b: {<<: *a, y: 2}}")
+    assert plain["b"] == {"x": 1, "y": 2}
 
 
 def test_aliases_cannot_blow_up_a_message(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_crash_becomes_an_outcome(base: Scenario, monkeypatch: pytest.MonkeyPa
 
 
 def test_estimate_learns_from_earlier_runs(base: Scenario) -> None:
-    points = points_of(base, 1, 3)
+    points = points_of(base.replace({"workload.time": 20_000}), 1, 3)
     slow = estimate_s(points, jobs=1, measured={points[0].key: 100.0})
     assert slow == pytest.approx(400, abs=5)  # three times the questions, three times the time
     assert estimate_s(points, jobs=2, measured={points[0].key: 100.0}) < slow

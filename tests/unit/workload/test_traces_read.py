@@ -368,6 +368,13 @@ def test_what_is_no_trace_is_a_clear_error(write: Write, tmp_path: Path) -> None
         read_trace(write("empty.csv", ""))
     with pytest.raises(TraceError, match="not readable as parquet"):
         read_trace(write("x.parquet", "no"))
+    with pytest.raises(TraceError, match="field larger than field limit"):
+        read_trace(write("wide.csv", "a" * 200_000))
+    with pytest.raises(TraceError, match="line 2: not CSV"):
+        read_trace(write("wide.csv", "time_s,prompt_tokens,output_tokens\n" + "1" * 200_000))
+    for name in ("deep.json", "deep.jsonl"):
+        with pytest.raises(TraceError, match="format is not known"):
+            read_trace(write(name, "[" * 100_000))
     for form in ("guidellm", "vllm_bench", "sharegpt", "kv_cache_tester"):
         with pytest.raises(TraceError, match="json"):
             read_trace(write("x.json", '{"a": 1'), form)
