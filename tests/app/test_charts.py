@@ -54,8 +54,9 @@ def test_bad_tenants_are_one_line(app: AppTest, text: str, says: str) -> None:
     labelled(app.text_area, "Who shares").set_value(text)
     app.run()
     assert not app.exception
-    assert says in app.error[0].value
-    assert "\n" not in app.error[0].value
+    said = app.error[0].value.replace("\\", "")
+    assert says in said
+    assert "\n" not in said
     labelled(app.text_area, "Who shares").set_value("")
     app.run()
     assert app.metric
