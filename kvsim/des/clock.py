@@ -4,8 +4,9 @@ All that happens at one instant is in the order of its phase, and within a phase
 which it was scheduled: what arrives or ends (NORMAL) comes before the ends of steps
 (STEP_END + instance), and these before the planning of the next step (PLAN + instance).
 
-What is due is a call, and a SimPy event is one way to make one. A call costs a third of an event,
-and a `Task`, which goes on at instants, half of a SimPy process, which waits for events.
+What is due is a call, and a SimPy event is one way to make one. A call costs less than half of an
+event (measured: 0.44), a `Task`, which goes on at instants, 0.57 of a SimPy process, which waits for
+events.
 Only this module touches what SimPy keeps private; tests/unit/des pins it.
 """
 
