@@ -5,9 +5,8 @@ which it was scheduled: what arrives or ends (NORMAL) comes before the ends of s
 (STEP_END + instance), and these before the planning of the next step (PLAN + instance).
 
 What is due is a call, and a SimPy event is one way to make one. A call costs less than half of an
-event (measured: 0.44), a `Task`, which goes on at instants, 0.57 of a SimPy process, which waits for
-events.
-Only this module touches what SimPy keeps private; tests/unit/des pins it.
+event (measured: 0.44), a `Task`, which goes on at instants, 0.57 of a SimPy process, which waits
+for events. Only this module touches what SimPy keeps private; tests/unit/des pins it.
 """
 
 from __future__ import annotations
