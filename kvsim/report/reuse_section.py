@@ -22,7 +22,6 @@ from kvsim.workload.traces.trace import Trace, cap_prompts
 SIZES: Final = 48
 SMALLEST: Final = 1000
 """Curves begin at this part of what would hold everything."""
-AGES: Final = "How old chunks are when they are hit, and when they are evicted"
 MOST_REFERENCES: Final = 5_000_000
 """Chunk references up to which ages are measured: some seconds."""
 
@@ -110,6 +109,15 @@ def ages_told(
     return words, figures
 
 
+def add_ages(page: Page, words: Sequence[str], figures: Sequence[go.Figure]) -> None:
+    """Add what `ages_told` tells to a page, if it tells anything."""
+    if words:
+        page.heading("How old chunks are when they are hit, and when they are evicted")
+    for sentence in words:
+        page.paragraph(sentence)
+    page.charts(*figures)
+
+
 def _lost(found: Ages, reuse: Reuse) -> str:
     """Say how much comes back only after it has gone: the hits of a cache show none of it."""
     if not found.at_eviction_s.size:
@@ -157,12 +165,7 @@ def run_reuse(page: Page, scenario: Scenario) -> None:
     if trace.clock == "trace":
         charts.insert(1, working_set(windows(trace, reuse), kv_bytes_per_token=kv_bytes))
     page.charts(*charts)
-    words, figures = ages_told(trace, reuse, [held], write)
-    if words:
-        page.heading(AGES)
-    for sentence in words:
-        page.paragraph(sentence)
-    page.charts(*figures)
+    add_ages(page, *ages_told(trace, reuse, [held], write))
 
 
 def _local_tokens(scenario: Scenario) -> tuple[float, str]:

@@ -12,8 +12,8 @@ from kvsim.plan.reuse import knee
 from kvsim.report.charts.tiers import working_set
 from kvsim.report.html import Cell, Page
 from kvsim.report.reuse_section import (
-    AGES,
     Sizes,
+    add_ages,
     ages_told,
     lru_curve,
     one_more_tb,
@@ -76,11 +76,7 @@ def trace_page(
     for place, sentence in enumerate(story.words):
         page.paragraph(sentence, "" if place else "lead")
     page.charts(*story.figures)
-    if story.age_words:
-        page.heading(AGES)
-    for sentence in story.age_words:
-        page.paragraph(sentence)
-    page.charts(*story.age_figures)
+    add_ages(page, story.age_words, story.age_figures)
     _tables(page, summary, Sizes(kv_bytes_per_token))
     return page
 

@@ -6,7 +6,7 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -126,10 +126,7 @@ def csv_rows(
         header = _cells(first[1])
     except csv.Error as error:
         raise TraceError(f"{path}: not CSV: {error}") from None
-    words = [word.lower() for word in header]
-    twice = next((word for word in words if word and words.count(word) > 1), None)
-    if twice is not None:
-        raise TraceError(f"{path}: has two columns {twice!r}; leave one out")
+    refuse_doubles(path, [word.lower() for word in header if word])
     for place, line in lines:
         where = f"line {place}"
         with builder.row(where):
@@ -141,6 +138,13 @@ def csv_rows(
             if len(cells) != len(header):
                 raise DamagedRowError(f"{len(cells)} cells under {len(header)} headings")
             yield where, dict(zip(header, cells, strict=True))
+
+
+def refuse_doubles(path: Path, columns: Sequence[str]) -> None:
+    """Refuse a table in which two columns have one name: which is meant is not known."""
+    twice = next((name for name in columns if columns.count(name) > 1), None)
+    if twice is not None:
+        raise TraceError(f"{path}: has two columns {twice!r}; leave one out")
 
 
 def _cells(line: str) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from kvsim.errors import TraceError
 from kvsim.workload.traces.build import DamagedRowError, TraceBuilder, seconds, whole
-from kvsim.workload.traces.files import Progress, field, json_value
+from kvsim.workload.traces.files import Progress, field, json_value, refuse_doubles
 from kvsim.workload.traces.trace import HashIds, Trace
 
 BLOCK_TOKENS = 64
@@ -38,9 +38,7 @@ def read_parquet(path: Path, progress: Progress, *, strict: bool) -> Trace:
                 f"{path}: no column {', '.join(missing)}; it is no kv-cache-tester table"
             )
         names = file.schema_arrow.names
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise TraceError(f"{path}: has two columns {twice!r}; leave one out")
+        refuse_doubles(path, names)
         hashed = "hash_ids" in names
         if hashed and not _is_list_of_integers(file.schema_arrow.field("hash_ids").type):
             raise TraceError(f"{path}: hash_ids does not hold lists of whole numbers")
