@@ -5,17 +5,12 @@ PYTHON := $(VENV)/bin/python
 READY  := $(VENV)/.kvsim-ready
 DEMO   := results/storagegrid
 
-# Where the time of a run goes: what `make fast` compiles.
-HEART := kvsim/cache/*.py kvsim/compute/*.py kvsim/des/fair_share.py kvsim/des/link.py kvsim/engine/*.py \
-	kvsim/engine/connectors/*.py kvsim/metrics/recorder.py kvsim/metrics/usage.py kvsim/routing/*.py \
-	kvsim/storage/*.py kvsim/workload/multi_round_qa.py kvsim/workload/request.py kvsim/workload/trace_replay.py
-
 # The newest interpreter from 3.11 on.
 FIND_PYTHON = for p in python3.14 python3.13 python3.12 python3.11 python3 python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then echo "$$p"; break; fi; done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce validate fast interpreted test notebooks docs bench bench-million app clean
+.PHONY: help setup demo reproduce validate test notebooks docs bench bench-million app clean
 
 help:            ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -35,7 +30,9 @@ $(READY): pyproject.toml
 	fi
 	@touch $@
 
-setup: $(READY)  ## Make the .venv
+# Runs take twice as long where there is no C compiler to do it, and are the same.
+setup: $(READY)  ## Make the .venv and compile the simulator's heart for it
+	-@$(PYTHON) -m kvsim compile
 
 demo: setup      ## Run the four set-ups over context length and write an HTML report
 	@$(PYTHON) -m kvsim sweep experiments/storagegrid.yaml --out $(DEMO) --resume
@@ -50,19 +47,13 @@ reproduce: setup ## The demo with 5 seeds, every candidate GPU and router, and t
 validate: setup  ## Simulate every measured run that ships with kvsim and hold it against the bars
 	@$(PYTHON) -m kvsim validate
 
-fast: setup interpreted ## Compile the heart of the simulator with mypyc (needs a C compiler; some minutes)
-	@MYPYC_DEBUG_LEVEL=0 $(PYTHON) -m mypyc $(HEART) >build-fast.log || { tail -20 build-fast.log >&2; exit 1; }
-	@rm -rf build build-fast.log
-	@$(PYTHON) -m pytest -q tests/speed/test_compiled.py
-
-interpreted:     ## Go back to the sources after `make fast`
-	@find . -name '*.cpython-*.so' -not -path './$(VENV)/*' -delete
-
-test: setup interpreted ## Ruff, mypy, all tests and the notebooks
+# All tests run what set-up has compiled; the laws hold for the sources by themselves, too.
+test: setup      ## Ruff, mypy, all tests and the notebooks
 	@$(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m ruff check .
 	@$(PYTHON) -m mypy
 	@$(PYTHON) -m pytest -n auto --dist loadgroup
+	@KVSIM_COMPILED=0 $(PYTHON) -m pytest -n auto --dist loadgroup -q tests/laws tests/speed
 	@$(MAKE) --no-print-directory notebooks
 
 # Kernels are processes of their own: what they warn of is no warning of a test.
@@ -84,6 +75,6 @@ bench-million:   ## The same with a run of 1,000,000 requests
 app: setup       ## Open the dashboard in a browser
 	@$(PYTHON) -m kvsim app
 
-clean: interpreted ## Remove the .venv, results and caches
-	rm -rf $(VENV) results site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+clean:           ## Remove the .venv, results and caches
+	rm -rf $(VENV) kvsim/__compiled__ results site build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -10,6 +10,10 @@ Importing loads no pandas and no plotting: tables are made when they are first a
 
 __version__ = "0.1.0"
 
+from kvsim.compiled import use_compiled
+
+use_compiled()  # before anything that may have been compiled is imported
+
 # Plain imports, not lazy ones: the functions simulate and sweep are named like the modules that
 # hold them, and only an import made here, before anybody else's, keeps the names for functions.
 from kvsim.errors import CalibrationError, ConfigError, KvsimError, SimulationError, TraceError

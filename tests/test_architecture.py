@@ -25,6 +25,7 @@ LAYERS = (
     {"spec"},
     {"text"},
     {"units"},
+    {"compiled"},
     {"errors"},
 )
 SIDEWAYS = {

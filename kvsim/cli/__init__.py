@@ -14,6 +14,7 @@ from kvsim import __version__
 from kvsim.cli.breakeven import breakeven
 from kvsim.cli.calibrate import calibrate
 from kvsim.cli.compare import compare
+from kvsim.cli.compile import compile_heart
 from kvsim.cli.dashboard import dashboard
 from kvsim.cli.deploy import deploy
 from kvsim.cli.explain import explain
@@ -56,6 +57,7 @@ for command in (
 ):
     app.command()(command)
 app.command("app")(dashboard)
+app.command("compile")(compile_heart)
 trace_app.command()(hits)
 app.add_typer(trace_app)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from kvsim.compiled.code import code_fingerprint
 from kvsim.errors import ConfigError
-from kvsim.metrics.code import code_fingerprint
 from kvsim.metrics.cost import gpus_avoided
 from kvsim.plan.pareto import Direction, pareto_front
 from kvsim.plan.search_sampler import sample

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from kvsim.compiled.code import code_fingerprint
 from kvsim.errors import ConfigError
-from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.design import Point
 from kvsim.sweep.execute import DIED, Outcome, in_order, run_point
 

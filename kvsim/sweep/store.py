@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kvsim.metrics.code import code_fingerprint
+from kvsim.compiled.code import code_fingerprint
 from kvsim.sweep.place import Place, place_of
 
 

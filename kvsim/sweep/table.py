@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvsim.compiled.code import code_fingerprint
 from kvsim.errors import ConfigError
-from kvsim.metrics.code import code_fingerprint
 from kvsim.sweep.design import Point
 from kvsim.sweep.place import Place, place_of
 
