@@ -25,6 +25,7 @@ from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import BlockBook, Scheduler
 from kvsim.engine.tier_usage import kept_by_tenants
 from kvsim.errors import ConfigError
+from kvsim.metrics.columns import Columns
 from kvsim.metrics.folder import new_result
 from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.result import RunResult, load_remote_keys
@@ -134,10 +135,12 @@ class World:
         start_s, end_s = self.driver.start_s, self.driver.end_s
         assert start_s is not None
         assert end_s is not None, "the run has not ended"
+        requests = self.recorder.request_columns()
         return RunResult.from_run(
             self.scenario,
             self.recorder,
-            self._tier_rows(),
+            requests,
+            self._tier_rows(requests),
             map(key_parts, self.remote) if self.remote is not None else (),
             start_s=start_s,
             end_s=end_s,
@@ -223,9 +226,8 @@ class World:
             coalesce=coalesce,
         )
 
-    def _tier_rows(self) -> list[dict[str, Any]]:
+    def _tier_rows(self, requests: Columns) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = []
-        requests = self.recorder.request_columns()
         for engine in self.engines:
             rows.extend(engine.usage.rows(requests, self.clock.now))
         if self.remote is not None:

@@ -53,17 +53,18 @@ class ExtentOrder:
     def prefix(self, keys: Keys) -> int:
         count = 0
         for run in keys:
-            position = run.start
-            for extent in self._by_node.get(node_of(position), ()):
+            start, stop = run.start, run.stop
+            position = start
+            for extent in self._by_node.get(node_of(start), ()):
                 if extent.lo <= position < extent.hi:
                     position = extent.hi
-                    if position >= run.stop:
+                    if position >= stop:
                         break
                 elif extent.lo > position:
                     break
-            if position < run.stop:
-                return count + position - run.start
-            count += len(run)
+            if position < stop:
+                return count + position - start
+            count += stop - start
         return count
 
     def gap_end(self, start: int, stop: int) -> int:
@@ -77,15 +78,16 @@ class ExtentOrder:
         if not self._moves:
             return
         for run in reversed(keys):
-            extents = self._by_node[node_of(run.start)]
+            start, stop = run.start, run.stop
+            extents = self._by_node[node_of(start)]
             touched = extents[0]
-            if touched.lo == run.start and touched.hi == run.stop:  # as mostly
+            if touched.lo == start and touched.hi == stop:  # as mostly
                 touched.backward = True
                 self._unlink(touched)
             else:
-                inside = [e for e in extents if e.lo < run.stop and e.hi > run.start]
+                inside = [e for e in extents if e.lo < stop and e.hi > start]
                 self._carve(extents, inside, run)
-                touched = _Extent(run.start, run.stop, backward=True)
+                touched = _Extent(start, stop, backward=True)
                 insort(extents, touched, key=_start)
             self._append(touched)
 
@@ -100,22 +102,22 @@ class ExtentOrder:
             self._replace(extents, extent, reversed(kept) if extent.backward else kept)
 
     def insert(self, keys: range) -> list[int]:
-        extents = self._by_node.setdefault(node_of(keys.start), [])
-        if not extents or extents[-1].hi <= keys.start:
-            self._enter(extents, keys.start, keys.stop)
+        position, stop = keys.start, keys.stop
+        extents = self._by_node.setdefault(node_of(position), [])
+        if not extents or extents[-1].hi <= position:
+            self._enter(extents, position, stop)
             return []
         known: list[int] = []
-        position = keys.start
         for extent in list(extents):
-            if extent.hi <= position or extent.lo >= keys.stop:
+            if extent.hi <= position or extent.lo >= stop:
                 continue
             if extent.lo > position:
                 self._enter(extents, position, extent.lo)
-            end = min(extent.hi, keys.stop)
+            end = min(extent.hi, stop)
             known.extend(range(max(extent.lo, position), end))
             position = end
-        if position < keys.stop:
-            self._enter(extents, position, keys.stop)
+        if position < stop:
+            self._enter(extents, position, stop)
         return known
 
     def _enter(self, extents: list[_Extent], lo: int, hi: int) -> None:

@@ -25,23 +25,25 @@ class KeyRuns:
 
     def add(self, keys: range) -> None:
         """Add consecutive keys of one node; some may be there already."""
-        node = node_of(keys.start)
+        start, stop = keys.start, keys.stop
+        node = node_of(start)
         runs = self._by_node.get(node)
         if runs is None:
             self._by_node[node] = [keys]
-            self._num_keys += len(keys)
+            self._num_keys += stop - start
             return
-        if runs[-1].start <= keys.start <= runs[-1].stop:  # so a session grows, mostly
-            last = runs[-1]
-            if keys.stop > last.stop:
-                runs[-1] = range(last.start, keys.stop)
-                self._num_keys += keys.stop - last.stop
+        last = runs[-1]
+        last_stop = last.stop
+        if last.start <= start <= last_stop:  # so a session grows, mostly
+            if stop > last_stop:
+                runs[-1] = range(last.start, stop)
+                self._num_keys += stop - last_stop
             return
-        first = bisect_left(runs, keys.start, key=_stop)
-        after = bisect_right(runs, keys.stop, lo=first, key=_start)
+        first = bisect_left(runs, start, key=_stop)
+        after = bisect_right(runs, stop, lo=first, key=_start)
         touched = runs[first:after]
         if touched:
-            keys = range(min(keys.start, touched[0].start), max(keys.stop, touched[-1].stop))
+            keys = range(min(start, touched[0].start), max(stop, touched[-1].stop))
             self._num_keys -= sum(map(len, touched))
         runs[first:after] = [keys]
         self._num_keys += len(keys)

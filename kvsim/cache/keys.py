@@ -41,7 +41,7 @@ def spans(path: Path, unit_tokens: int, lo: int, hi: int) -> list[tuple[int, int
 def shared_tokens(path: Path, other: Path) -> int:
     """Count the tokens with which two prompts begin alike."""
     shared = 0
-    for (node, end_token), (other_node, other_end) in zip(path, other, strict=False):
+    for (node, end_token), (other_node, other_end) in zip(path, other):  # noqa: B905
         if node != other_node:
             break
         shared = min(end_token, other_end)
@@ -58,6 +58,8 @@ def unit_keys(path: Path, unit_tokens: int, lo: int, hi: int) -> Keys:
 
 def num_keys(keys: Keys) -> int:
     """Count keys."""
+    if len(keys) == 1:  # as mostly
+        return len(keys[0])
     return sum(map(len, keys))
 
 

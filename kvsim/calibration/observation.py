@@ -90,7 +90,8 @@ class Observation(Frames):
         Sums over unknown columns are None, as are the figures of the simulation itself.
         """
         figures = summarise(
-            self.recorder,
+            self.recorder.request_columns(),
+            self.recorder.sessions,
             start_s=self.start_s,
             end_s=self.end_s,
             launching_s=self.launching_s,

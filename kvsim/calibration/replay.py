@@ -88,7 +88,7 @@ class _Replayer:
 
     def _schedule(self, event: ScheduledStep) -> None:
         while self._arrivals and self._arrivals[0][1][0] < event.time_s:
-            self._scheduler.add(Sequence.of(self._request(*self._arrivals.popleft())))
+            self._scheduler.add(Sequence(self._request(*self._arrivals.popleft())))
         step = self._scheduler.schedule()
         self._scheduler.connector.take_host_s()
         if self._lmcache is not None:

@@ -20,6 +20,7 @@ from kvsim.errors import ConfigError
 HEART = (
     "cache/*.py",
     "compute/*.py",
+    "des/clock.py",
     "des/fair_share.py",
     "des/link.py",
     "engine/**/*.py",
@@ -31,7 +32,7 @@ HEART = (
     "workload/request.py",
     "workload/trace_replay.py",
 )
-"""Where the time of a run goes. `des/clock.py` is not here: it builds upon SimPy's classes."""
+"""Where the time of a run goes. `des/environment.py` is not here: it extends SimPy's classes."""
 MYPY_INI = """\
 [mypy]
 follow_imports = skip

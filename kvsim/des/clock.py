@@ -1,26 +1,24 @@
-"""Simulated time: SimPy's environment with absolute times, plain calls and phases of an instant.
+"""Simulated time: absolute times, plain calls and phases of an instant, on which SimPy runs.
 
 All that happens at one instant is in the order of its phase, and within a phase in the order in
 which it was scheduled: what arrives or ends (NORMAL) comes before the ends of steps
 (STEP_END + instance), and these before the planning of the next step (PLAN + instance).
 
-What is due is a call, and a SimPy event is one way to make one. A call costs less than half of an
-event (measured: 0.44), a `Task`, which goes on at instants, 0.57 of a SimPy process, which waits
-for events. Only this module touches what SimPy keeps private; tests/unit/des pins it.
+What is due is a call, and a SimPy event (`Clock.event`) is one way to make one. A call costs less
+than half of an event (measured: 0.44), a `Task`, which goes on at instants, 0.57 of a SimPy
+process, which waits for events.
 """
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable, Generator
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import simpy
 from simpy.core import EmptySchedule, StopSimulation
-from simpy.events import URGENT, Event, EventPriority
+from simpy.events import Event
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+from kvsim.des.environment import ClockEnvironment
 
 NORMAL: Final = 1
 """Phase of arrivals, ends of transfers and client sessions (SimPy's own default)."""
@@ -30,14 +28,15 @@ PLAN: Final = 1_000_000
 """Phase in which engines plan, when all else of the instant has happened; add the instance."""
 
 
-class Clock(simpy.Environment):
-    """Simulated seconds since the start of the run."""
-
-    now: float = 0.0  # a plain attribute, as SimPy's property costs a call
+class Clock:
+    """Simulated seconds since the start of the run, and what is due."""
 
     def __init__(self, initial_time: float = 0.0) -> None:
-        super().__init__(initial_time)
         self.now = initial_time
+        self.num_events = 0
+        """Calls and events scheduled so far, those still to come included."""
+        self.env = ClockEnvironment(self)
+        self._queue: list[tuple[float, int, int, Callable[[], None]]] = []
 
     def call_at(self, when_s: float, fn: Callable[[], None], priority: int = NORMAL) -> None:
         """Call `fn` at `when_s`, exactly.
@@ -45,26 +44,23 @@ class Clock(simpy.Environment):
         A timeout of `when_s - now` would round, and let two runs of one scenario differ.
         """
         assert when_s >= self.now, f"{when_s} s lies before the present, {self.now} s"
-        heappush(self._queue, (when_s, priority, next(self._eid), fn))  # type: ignore[misc]
+        heappush(self._queue, (when_s, priority, self.num_events, fn))
+        self.num_events += 1
 
-    def schedule(
-        self, event: Event, priority: EventPriority = simpy.events.NORMAL, delay: float = 0
-    ) -> None:
-        """Let a SimPy event happen after a delay."""
-        self.call_at(self.now + delay, partial(self._happen, event), priority)
+    def event(self) -> Event:
+        """Return a SimPy event of this clock."""
+        return self.env.event()
 
-    def run(self, until: Any = None) -> Any:
+    def run(self, until: Event | float | None = None) -> Any:
         """Let time pass: to the end, to an instant, or until an event, whose value it returns.
 
         As SimPy's, which calls `step` for each event.
         """
+        if isinstance(until, Event) and until.processed:
+            return until.value
         if until is not None:
-            if not isinstance(until, Event):
-                until = self._instant(until)
-            elif until.processed:
-                return until.value
-            until.callbacks.append(StopSimulation.callback)
-        queue: list[Any] = self._queue
+            until = self.env.stop_at(until)
+        queue = self._queue
         try:
             while queue:
                 self.now, _, _, happen = heappop(queue)
@@ -77,36 +73,10 @@ class Clock(simpy.Environment):
 
     def step(self) -> None:
         """Let the next call or event happen."""
-        queue: list[Any] = self._queue
-        if not queue:
+        if not self._queue:
             raise EmptySchedule
-        self.now, _, _, happen = heappop(queue)
+        self.now, _, _, happen = heappop(self._queue)
         happen()
-
-    def _instant(self, when_s: float) -> Event:
-        """Return an event that comes before all else at `when_s`."""
-        event = Event(self)
-        event._ok, event._value = True, None
-        self.call_at(when_s, partial(self._happen, event), URGENT)
-        return event
-
-    def _happen(self, event: Event) -> None:
-        callbacks: Any = event.callbacks
-        event.callbacks = None  # type: ignore[assignment]
-        try:
-            for callback in callbacks:
-                callback(event)
-        except StopSimulation:
-            event.callbacks = callbacks[callbacks.index(callback) + 1 :]
-            self.schedule(event, EventPriority(-1))
-            raise
-        if not event._ok and not event.defused:
-            raise event._value  # a process failed and nobody waits for it
-
-    @property
-    def num_events(self) -> int:
-        """Calls and events scheduled so far, those still to come included."""
-        return int(repr(self._eid)[len("count(") : -1])
 
 
 class Alarm:

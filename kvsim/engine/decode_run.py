@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from kvsim.compute.step_time import StepTime
@@ -14,17 +13,19 @@ _MARGIN_S = 1e-9
 """Far more than the rounding of any instant, far less than any step."""
 
 
-@dataclass(slots=True, eq=False)
 class DecodeRun:
     """Passes that only decode: when they begin, the pass after them too, and when their steps end.
 
     `context_tokens` are those of the first step; each later one has `decodes` more.
     """
 
-    starts: list[float]
-    ends: list[float]
-    decodes: int
-    context_tokens: int
+    def __init__(
+        self, starts: list[float], ends: list[float], decodes: int, context_tokens: int
+    ) -> None:
+        self.starts = starts
+        self.ends = ends
+        self.decodes = decodes
+        self.context_tokens = context_tokens
 
     def begun(self, now_s: float) -> int:
         """Count the passes that began before an instant."""
@@ -35,39 +36,50 @@ class DecodeRun:
         return self.starts[bisect_left(self.starts, now_s, lo=1)]
 
 
-def decode_run(
-    step_time: StepTime,
-    host: HostSpec,
-    *,
-    now_s: float,
-    gpu_end_s: float,
-    delay_s: float,
-    num_steps: int,
-    contexts: Sequence[int],
-) -> DecodeRun:
-    """Work out a run of `num_steps` passes over decodes after `contexts` tokens each.
+class DecodeRuns:
+    """Works out runs of decodes on one host and GPU."""
 
-    `gpu_end_s` is the end of the step in flight. A pass plans and launches its step, then waits for
-    the step before it and hands out its tokens. While the GPU is the slower side, the host does
-    nothing but follow: then only the ends need adding up, in the same order and so to the same bit.
-    """
-    steps_s = step_time.decodes_s(contexts, num_steps)
-    if delay_s:
-        steps_s = [step_s + delay_s for step_s in steps_s]
-    schedule_s, update_s = host.schedule.decode, host.update
-    launch_s, graph_start_s = host.launch.full_graph, host.launch.graph_start
-    starts, ends = [now_s], []
-    host_s = schedule_s + max(launch_s, graph_start_s) + _MARGIN_S
-    gpu_bound = host_s + update_s < min(steps_s)
-    for number, step_s in enumerate(steps_s):
-        if gpu_bound and now_s + host_s < gpu_end_s:
-            rest = list(accumulate(steps_s[number:], initial=gpu_end_s))
-            starts += [end_s + update_s for end_s in rest[:-1]]
-            ends += rest[1:]
-            break
-        now_s += schedule_s
-        before_s, gpu_end_s = gpu_end_s, max(gpu_end_s, now_s + graph_start_s) + step_s
-        now_s = max(now_s + launch_s, before_s) + update_s
-        starts.append(now_s)
-        ends.append(gpu_end_s)
-    return DecodeRun(starts, ends, len(contexts), sum(contexts))
+    def __init__(self, step_time: StepTime, host: HostSpec) -> None:
+        launch = host.launch
+        self._step_time = step_time
+        self._schedule_s = host.schedule.decode
+        self._launch_s = launch.full_graph
+        self._graph_start_s = launch.graph_start
+        self._update_s = host.update
+        self._launched_s = self._schedule_s + max(self._launch_s, self._graph_start_s) + _MARGIN_S
+
+    def run(
+        self,
+        *,
+        now_s: float,
+        gpu_end_s: float,
+        delay_s: float,
+        num_steps: int,
+        contexts: Sequence[int],
+    ) -> DecodeRun:
+        """Work out a run of `num_steps` passes over decodes after `contexts` tokens each.
+
+        `gpu_end_s` is the end of the step in flight. A pass plans and launches its step, then waits
+        for the step before it and hands out its tokens. While the GPU is the slower side, the host
+        does nothing but follow: then only the ends need adding up, in the same order and so to the
+        same bit.
+        """
+        steps_s = self._step_time.decodes_s(contexts, num_steps)
+        if delay_s:
+            steps_s = [step_s + delay_s for step_s in steps_s]
+        launched_s, update_s = self._launched_s, self._update_s
+        starts: list[float] = [now_s]
+        ends: list[float] = []
+        gpu_bound = launched_s + update_s < min(steps_s)
+        for number, step_s in enumerate(steps_s):
+            if gpu_bound and now_s + launched_s < gpu_end_s:
+                rest = list(accumulate(steps_s[number:], initial=gpu_end_s))
+                starts += [end_s + update_s for end_s in rest[:-1]]
+                ends += rest[1:]
+                break
+            now_s += self._schedule_s
+            before_s, gpu_end_s = gpu_end_s, max(gpu_end_s, now_s + self._graph_start_s) + step_s
+            now_s = max(now_s + self._launch_s, before_s) + update_s
+            starts.append(now_s)
+            ends.append(gpu_end_s)
+        return DecodeRun(starts, ends, len(contexts), sum(contexts))

@@ -26,7 +26,7 @@ from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import PLAN, Alarm, Clock, Task
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
-from kvsim.engine.decode_run import DecodeRun, decode_run
+from kvsim.engine.decode_run import DecodeRun, DecodeRuns
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Load, Sequence, Step
@@ -68,6 +68,7 @@ class Engine:
         self.lmcache = lmcache
         self.is_dead = False
         self._step_time = step_time
+        self._decode_runs = DecodeRuns(step_time, host)
         self._host = host
         self._ledger = ledger
         self._recorder = recorder
@@ -190,9 +191,7 @@ class Engine:
         """
         clock, scheduler = self.clock, self.scheduler
         decodes = len(scheduler.running)
-        self._run_ahead = run = decode_run(
-            self._step_time,
-            self._host,
+        self._run_ahead = run = self._decode_runs.run(
             now_s=clock.now,
             gpu_end_s=self._gpu_free_s,
             delay_s=self._interference()[1],
@@ -209,9 +208,11 @@ class Engine:
         done = run.begun(clock.now)
         self._note_run(run, done)
         scheduler.advance(done)
-        last = Step(decodes=decodes, sampled=list(scheduler.running), gpu_end_s=run.ends[done - 1])
+        last = Step()
+        last.decodes = decodes
         last.context_tokens = run.context_tokens + (done - 1) * decodes
-        self._gpu_free_s = last.gpu_end_s
+        last.sampled = list(scheduler.running)
+        last.gpu_end_s = self._gpu_free_s = run.ends[done - 1]
         self._in_flight[0] = last
 
     def _note_run(self, run: DecodeRun, done: int) -> None:

@@ -67,7 +67,7 @@ class FrontEnd:
         begin_s = max(self._clock.now, self._free_s[instance])
         ready_s = begin_s + (cost.fixed + cost.per_token * request.prompt_tokens) * factor
         self._free_s[instance] = ready_s
-        self._clock.call_at(ready_s, partial(server.submit, Sequence.of(request)))
+        self._clock.call_at(ready_s, partial(server.submit, Sequence(request)))
 
     def first_token(self, sequence: Sequence, now_s: float) -> None:
         """Send the first token of an answer, which the engine has at `now_s`, to the client."""

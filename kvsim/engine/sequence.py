@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from kvsim.cache.keys import Keys, Path
 from kvsim.workload.request import Request
@@ -10,7 +10,6 @@ from kvsim.workload.request import Request
 NEVER = 1 << 60
 
 
-@dataclass(slots=True, eq=False)
 class Sequence:
     """The engine's view of a request: token counts as vLLM keeps them.
 
@@ -22,32 +21,21 @@ class Sequence:
     `store_at` is the count of computed tokens at which the next chunk is full and must be stored.
     """
 
-    request: Request
-    request_id: int
-    path: Path
-    prompt_tokens: int
-    max_tokens: int
-    num_tokens: int
-    num_computed: int = 0
-    num_output: int = 0
-    placeholders: int = 0
-    prefill_end: int = 0
-    local_tokens: int = 0
-    external_tokens: int = 0
-    store_at: int = NEVER
-    saved_chunks: int = 0
-
-    @classmethod
-    def of(cls, request: Request) -> Sequence:
-        """Start serving a request; the server knows its answer's length as `max_tokens` only."""
-        return cls(
-            request,
-            request.request_id,
-            request.path,
-            request.prompt_tokens,
-            request.output_tokens,
-            num_tokens=request.prompt_tokens,
-        )
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.request_id = request.request_id
+        self.path: Path = request.path
+        self.prompt_tokens = request.prompt_tokens
+        self.max_tokens = request.output_tokens  # all that a server knows of the answer's length
+        self.num_tokens = request.prompt_tokens
+        self.num_computed = 0
+        self.num_output = 0
+        self.placeholders = 0
+        self.prefill_end = 0
+        self.local_tokens = 0
+        self.external_tokens = 0
+        self.store_at = NEVER
+        self.saved_chunks = 0
 
 
 @dataclass(slots=True)
@@ -60,19 +48,19 @@ class Load:
     remote_chunks: int
 
 
-@dataclass(slots=True)
 class Step:
     """What one forward pass holds, and what must be done around it."""
 
-    decodes: int = 0
-    context_tokens: int = 0
-    chunks: list[tuple[int, int]] = field(default_factory=list)
-    sampled: list[Sequence] = field(default_factory=list)
-    admitted: list[Sequence] = field(default_factory=list)
-    stores: list[Sequence] = field(default_factory=list)
-    loads: list[Load] = field(default_factory=list)
-    host_s: float = 0.0
-    gpu_end_s: float = 0.0
+    def __init__(self) -> None:
+        self.decodes = 0
+        self.context_tokens = 0
+        self.chunks: list[tuple[int, int]] = []
+        self.sampled: list[Sequence] = []
+        self.admitted: list[Sequence] = []
+        self.stores: list[Sequence] = []
+        self.loads: list[Load] = []
+        self.host_s = 0.0
+        self.gpu_end_s = 0.0
 
     @property
     def is_empty(self) -> bool:

@@ -81,6 +81,7 @@ class RunResult(Frames):
         cls,
         scenario: Scenario,
         recorder: Recorder,
+        requests: Columns,
         tiers_rows: Sequence[Mapping[str, Any]],
         remote_keys: Iterable[tuple[int, int]],
         *,
@@ -94,14 +95,16 @@ class RunResult(Frames):
     ) -> RunResult:
         """Close the books of a run; `remote_keys` are (node id, chunk index) of what was kept.
 
+        `requests` are the recorder's columns, worked out once.
         `kept` has what each tenant took of the tiers, if tenants are told apart.
         """
         launching_s = scenario.workload.time
         if launching_s is None:
-            arrivals_s = recorder.request_columns()["arrival_s"]
+            arrivals_s = requests["arrival_s"]
             launching_s = float(arrivals_s.max()) - start_s if len(arrivals_s) else 0.0
         summary = summarise(
-            recorder,
+            requests,
+            recorder.sessions,
             start_s=start_s,
             end_s=end_s,
             launching_s=launching_s,
@@ -113,7 +116,7 @@ class RunResult(Frames):
         if scenario.tenants is not None and kept is not None:
             tenants_rows = tenant_rows(
                 scenario.tenants,
-                recorder.request_columns(),
+                requests,
                 kept,
                 start_s=min(start_s + scenario.warmup_cut, end_s),
                 end_s=end_s,

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kvsim.metrics.columns import TOKEN_SUMS, Columns
-from kvsim.metrics.recorder import Recorder
 from kvsim.metrics.stats import (
     level_max,
     level_mean,
@@ -35,7 +34,8 @@ GROWTH_FRACTION = 0.05
 
 
 def summarise(
-    recorder: Recorder,
+    everything: Columns,
+    sessions: Sequence[tuple[float, int]],
     *,
     start_s: float,
     end_s: float,
@@ -46,10 +46,10 @@ def summarise(
 ) -> Summary:
     """Return the figures of one run, in the order in which they are shown.
 
-    `launching_s` is how long, from `start_s` on, new requests were sent. Those of the first
+    `everything` are the columns of all requests, `sessions` has (instant, live sessions from then
+    on). `launching_s` is how long, from `start_s` on, new requests were sent. Those of the first
     `warmup_cut_s` do not count, nor does that time; whether the run is stable looks at all.
     """
-    everything = recorder.request_columns()
     counted_s = min(start_s + warmup_cut_s, end_s)
     requests = everything
     if warmup_cut_s:
@@ -95,10 +95,10 @@ def summarise(
         "failed": int(np.count_nonzero(requests["failed"])),
         "launched": len(in_time),
         "preemptions": int(requests["preemptions"].sum()),
-        "sessions_mean": level_mean(recorder.sessions, counted_s, launched_end_s),
-        "sessions_max": int(level_max(recorder.sessions, counted_s, launched_end_s)),
+        "sessions_mean": level_mean(sessions, counted_s, launched_end_s),
+        "sessions_max": int(level_max(sessions, counted_s, launched_end_s)),
         "stable": not died
-        and is_stable(everything, recorder.sessions, start_s=start_s, end_s=launched_end_s),
+        and is_stable(everything, sessions, start_s=start_s, end_s=launched_end_s),
         "died": died,
         "simulated_s": end_s - start_s,
         "events": events,

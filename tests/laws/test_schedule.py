@@ -33,7 +33,7 @@ def _sequence(number: int, arrival: Arrival) -> Sequence:
     _, prompt, answer, text, shared = arrival
     path = ((1, shared), (10 + 100 * shared + text, NO_END)) if shared else ((5 + text, NO_END),)
     request = Request(number, number, 1, prompt, answer, path, warmup=False, arrival_s=0.0)
-    return Sequence.of(request)
+    return Sequence(request)
 
 
 def _served(

@@ -17,7 +17,7 @@ def test_a_call_is_exact_where_a_timeout_rounds() -> None:
     when_s = 0.9
     clock = Clock(0.2)
     rounded = Clock(0.2)
-    rounded.run(until=rounded.timeout(when_s - 0.2))
+    rounded.run(until=rounded.env.timeout(when_s - 0.2))
     assert rounded.now != when_s
     clock.call_at(when_s, lambda: None)
     clock.run()
@@ -46,10 +46,10 @@ def test_events_and_calls_of_one_phase_keep_their_order() -> None:
     log: list[str] = []
 
     def wait() -> simpy.events.ProcessGenerator:
-        yield clock.timeout(2.0)
+        yield clock.env.timeout(2.0)
         log.append("event")
 
-    clock.process(wait())
+    clock.env.process(wait())
     clock.call_at(0.0, lambda: clock.call_at(2.0, lambda: log.append("call")))
     clock.run()
     assert log == ["event", "call"]
@@ -92,10 +92,10 @@ def test_a_process_that_fails_alone_stops_the_run() -> None:
     clock = Clock()
 
     def fail() -> simpy.events.ProcessGenerator:
-        yield clock.timeout(1.0)
+        yield clock.env.timeout(1.0)
         raise RuntimeError("broken")
 
-    clock.process(fail())
+    clock.env.process(fail())
     with pytest.raises(RuntimeError, match="broken"):
         clock.run()
 
@@ -134,7 +134,7 @@ def test_num_events_counts_what_was_scheduled() -> None:
     clock = Clock()
     assert clock.num_events == 0
     clock.call_at(1.0, lambda: None)
-    clock.timeout(3.0)
+    clock.env.timeout(3.0)
     assert clock.num_events == 2
     assert clock.num_events == 2
     clock.run()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kvsim.compute.step_time import StepTime
-from kvsim.engine.decode_run import decode_run
+from kvsim.engine.decode_run import DecodeRuns
 from kvsim.spec import EngineSpec, load_profile
 
 STEP_TIME = {
@@ -35,9 +35,7 @@ def test_a_run_equals_its_passes(
     contexts: list[int],
 ) -> None:
     gpu_end_s = now_s + ahead_s
-    run = decode_run(
-        STEP_TIME[gpu],
-        HOST,
+    run = DecodeRuns(STEP_TIME[gpu], HOST).run(
         now_s=now_s,
         gpu_end_s=gpu_end_s,
         delay_s=delay_s,

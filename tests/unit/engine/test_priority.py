@@ -27,7 +27,7 @@ def sequence(
     request = Request(
         number, number, 1, prompt, answer, path, False, arrival_s=arrival_s, priority=priority
     )
-    return Sequence.of(request)
+    return Sequence(request)
 
 
 def ids(sequences: list[Sequence]) -> list[int]:

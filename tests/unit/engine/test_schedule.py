@@ -21,7 +21,7 @@ def sequence(number: int, prompt: int, answer: int = 3, *, text: int | None = No
     node = 10 + (number if text is None else text)
     path = ((node, NO_END),)
     request = Request(number, number, 1, prompt, answer, path, warmup=False, arrival_s=0.0)
-    return Sequence.of(request)
+    return Sequence(request)
 
 
 def run(engine: Scheduler, steps: int) -> list[Step]:

@@ -73,6 +73,7 @@ def make_result(scenario, request_of):
         return RunResult.from_run(
             scenario,
             recorder,
+            recorder.request_columns(),
             [TIER, TIER | {"tier": "cpu"}],
             [(1016, 1), (0, 0), (1016, 0)],
             start_s=0.5,
@@ -124,7 +125,16 @@ def test_rows_keep_their_order(make_result):
 
 def test_empty_run_has_empty_tables(scenario, tmp_path):
     result = RunResult.from_run(
-        scenario, Recorder(), [], [], start_s=0, end_s=0, events=0, wall_s=0, died=True
+        scenario,
+        Recorder(),
+        Recorder().request_columns(),
+        [],
+        [],
+        start_s=0,
+        end_s=0,
+        events=0,
+        wall_s=0,
+        died=True,
     )
     result.save(tmp_path / "run")
     loaded = RunResult.load(tmp_path / "run")
@@ -147,8 +157,8 @@ def test_result_needs_no_pandas_until_a_table_is_asked_for():
         "from kvsim.metrics.result import RunResult; from kvsim.spec.scenario import Scenario;"
         f"s = Scenario.from_dict({{'name': 'x', 'model': 'qwen3-8b', 'gpu': 'h100-sxm-80gb',"
         f" 'host': 'xeon-pcie5', 'workload': {QA!r}}});"
-        "r = RunResult.from_run(s, Recorder(), [], [], start_s=0, end_s=1, events=0, wall_s=0,"
-        " died=False); r.summary_dict();"
+        "r = RunResult.from_run(s, Recorder(), Recorder().request_columns(), [], [], start_s=0,"
+        " end_s=1, events=0, wall_s=0, died=False); r.summary_dict();"
         "slow = {'pandas', 'pyarrow', 'scipy', 'plotly'} & set(sys.modules); assert not slow, slow"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])

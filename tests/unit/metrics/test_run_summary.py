@@ -56,7 +56,13 @@ KEYS = [
 
 def figures(recorder, *, start_s=0.0, end_s=10.0, launching_s=10.0, died=False):
     return summarise(
-        recorder, start_s=start_s, end_s=end_s, launching_s=launching_s, events=7, died=died
+        recorder.request_columns(),
+        recorder.sessions,
+        start_s=start_s,
+        end_s=end_s,
+        launching_s=launching_s,
+        events=7,
+        died=died,
     )
 
 
