@@ -173,7 +173,10 @@ class _Busy:
         return key in self._held or any(key in run for run in self._pinned)
 
     def isdisjoint(self, keys: range) -> bool:
+        start, stop = keys.start, keys.stop
         for run in self._pinned:
-            if run.start < keys.stop and keys.start < run.stop:
+            if run.start < stop and start < run.stop:
                 return False
+        if len(self._held) < stop - start:
+            return not any(start <= key < stop for key in self._held)
         return self._held.isdisjoint(keys)

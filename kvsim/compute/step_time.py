@@ -98,17 +98,18 @@ class StepTime:
         """Give the times of `num_steps` steps that decode after `contexts`, each one longer."""
         decodes, tokens = len(contexts), sum(contexts)
         base_s = self.base_s(decodes)
-        sums = range(tokens, tokens + num_steps * decodes, decodes)
         if self._window:
+            sums = range(tokens, tokens + num_steps * decodes, decodes)
             return [base_s + self.context_s(decodes, tokens) for tokens in sums]
         if not self.has_waves:
-            return [base_s + tokens * self._context_s for tokens in sums]
+            slope_s = self._context_s
+            return [base_s + (tokens + step * decodes) * slope_s for step in range(num_steps)]
         times: list[float] = []
         for begin, end, waves in wave_factors(
             contexts, num_steps, kv_heads=self._kv_heads, num_sms=self._num_sms
         ):
             slope_s = self._context_s * waves
-            times += [base_s + tokens * slope_s for tokens in sums[begin:end]]
+            times += [base_s + (tokens + step * decodes) * slope_s for step in range(begin, end)]
         return times
 
     def chunk_s(self, before: int, tokens: int) -> float:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from heapq import heappop, heappush
+from math import inf
 from typing import Any, Final
 
 from simpy.core import EmptySchedule, StopSimulation
@@ -90,6 +91,45 @@ class Alarm:
     def __call__(self) -> None:
         fn, self._fn = self._fn, None
         if fn is not None:
+            fn()
+
+
+class Timeout:
+    """A call at a deadline that mostly never comes: until then it costs no entry in the queue.
+
+    One entry serves many deadlines, for a deadline that was lifted leaves its entry to the next.
+    """
+
+    def __init__(self, clock: Clock, priority: int) -> None:
+        self._clock = clock
+        self._priority = priority
+        self._fn: Callable[[], None] | None = None
+        self._deadline_s = inf
+        self._entry_s = inf
+        self._ring_at_entry = self._ring  # bound once
+
+    def set(self, deadline_s: float, fn: Callable[[], None]) -> None:
+        """Call `fn` at the deadline, unless it is lifted or another is set before."""
+        self._fn, self._deadline_s = fn, deadline_s
+        if deadline_s < self._entry_s:
+            self._entry_s = deadline_s
+            self._clock.call_at(deadline_s, self._ring_at_entry, self._priority)
+
+    def lift(self) -> None:
+        """Have no deadline."""
+        self._fn, self._deadline_s = None, inf
+
+    def _ring(self) -> None:
+        if self._clock.now != self._entry_s:
+            return  # an earlier deadline came after this entry
+        self._entry_s = inf
+        fn, deadline_s = self._fn, self._deadline_s
+        if fn is None:
+            return
+        if deadline_s > self._clock.now:
+            self.set(deadline_s, fn)
+        else:
+            self.lift()
             fn()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from itertools import accumulate
 
 from kvsim.compute.step_time import StepTime
 from kvsim.spec import HostSpec
@@ -16,24 +15,39 @@ _MARGIN_S = 1e-9
 class DecodeRun:
     """Passes that only decode: when they begin, the pass after them too, and when their steps end.
 
-    `context_tokens` are those of the first step; each later one has `decodes` more.
+    `context_tokens` are those of the first step; each later one has `decodes` more. `starts` are
+    the first instants at which passes begin; the others begin `update_s` after the end of the step
+    that they waited for, the last but one.
     """
 
     def __init__(
-        self, starts: list[float], ends: list[float], decodes: int, context_tokens: int
+        self,
+        starts: list[float],
+        ends: list[float],
+        update_s: float,
+        decodes: int,
+        context_tokens: int,
     ) -> None:
-        self.starts = starts
         self.ends = ends
         self.decodes = decodes
         self.context_tokens = context_tokens
+        self._starts = starts
+        self._update_s = update_s
+
+    def start_s(self, number: int) -> float:
+        """Return when a pass begins, 0 to the number of passes: the one after them too."""
+        if number < len(self._starts):
+            return self._starts[number]
+        return self.ends[number - 2] + self._update_s
 
     def begun(self, now_s: float) -> int:
         """Count the passes that began before an instant."""
-        return bisect_left(self.starts, now_s, hi=len(self.ends))
+        return bisect_left(range(len(self.ends)), now_s, key=self.start_s)
 
     def next_start_s(self, now_s: float) -> float:
         """Return when the first pass after the first begins that an arrival now would find."""
-        return self.starts[bisect_left(self.starts, now_s, lo=1)]
+        passes = range(len(self.ends) + 1)
+        return self.start_s(bisect_left(passes, now_s, lo=1, key=self.start_s))
 
 
 class DecodeRuns:
@@ -73,13 +87,14 @@ class DecodeRuns:
         gpu_bound = launched_s + update_s < min(steps_s)
         for number, step_s in enumerate(steps_s):
             if gpu_bound and now_s + launched_s < gpu_end_s:
-                rest = list(accumulate(steps_s[number:], initial=gpu_end_s))
-                starts += [end_s + update_s for end_s in rest[:-1]]
-                ends += rest[1:]
+                starts.append(gpu_end_s + update_s)
+                for later_s in steps_s[number:]:
+                    gpu_end_s += later_s
+                    ends.append(gpu_end_s)
                 break
             now_s += self._schedule_s
             before_s, gpu_end_s = gpu_end_s, max(gpu_end_s, now_s + self._graph_start_s) + step_s
             now_s = max(now_s + self._launch_s, before_s) + update_s
             starts.append(now_s)
             ends.append(gpu_end_s)
-        return DecodeRun(starts, ends, len(contexts), sum(contexts))
+        return DecodeRun(starts, ends, update_s, len(contexts), sum(contexts))

@@ -24,9 +24,10 @@ from itertools import chain
 
 from kvsim.cache.keys import num_keys
 from kvsim.compute.step_time import StepTime
-from kvsim.des.clock import PLAN, Alarm, Clock, Task
+from kvsim.des.clock import PLAN, Alarm, Clock, Task, Timeout
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
 from kvsim.engine.decode_run import DecodeRun, DecodeRuns
+from kvsim.engine.launcher import Launcher
 from kvsim.engine.ledger import Ledger
 from kvsim.engine.schedule import Scheduler
 from kvsim.engine.sequence import Load, Sequence, Step
@@ -67,9 +68,10 @@ class Engine:
         self.scheduler = scheduler
         self.lmcache = lmcache
         self.is_dead = False
-        self._step_time = step_time
+        self._launcher = Launcher(step_time, host.launch)
         self._decode_runs = DecodeRuns(step_time, host)
         self._host = host
+        self._update_s = host.update
         self._ledger = ledger
         self._recorder = recorder
         self._on_first_token = on_first_token
@@ -79,7 +81,7 @@ class Engine:
         self._plan = PLAN + index
         self._inbox: list[Sequence] = []
         self._in_flight: deque[Step] = deque()
-        self._gpu_free_s = 0.0
+        self._patience = Timeout(clock, self._plan)  # with the read under way
         self._alarm: Alarm | None = None  # what the loop waits for, unless in a pass
         self._run_ahead: DecodeRun | None = None
         self._wakes_on_arrival = True
@@ -167,7 +169,7 @@ class Engine:
             if self.lmcache is not None:
                 for sequence in step.admitted:
                     self.lmcache.release_pins(sequence)
-            now = self._launch(step, now, interference, delay_s)
+            now = self._launcher.launch(step, now, interference, delay_s)
             if step.stores:
                 begun_s = max(now, step.gpu_end_s)
                 now = yield from self._store(step, begun_s)
@@ -181,7 +183,7 @@ class Engine:
                 return
         assert self._in_flight, "requests wait, but nothing can run"
         oldest = self._in_flight.popleft()
-        yield max(now, oldest.gpu_end_s) + host.update
+        yield max(now, oldest.gpu_end_s) + self._update_s
         self._process(oldest)
 
     def _decode(self, runway: int) -> Wait:
@@ -193,7 +195,7 @@ class Engine:
         decodes = len(scheduler.running)
         self._run_ahead = run = self._decode_runs.run(
             now_s=clock.now,
-            gpu_end_s=self._gpu_free_s,
+            gpu_end_s=self._launcher.gpu_free_s,
             delay_s=self._interference()[1],
             num_steps=runway,
             contexts=[sequence.num_computed for sequence in scheduler.running],
@@ -201,7 +203,7 @@ class Engine:
         in_line = scheduler.waiting and not scheduler.by_priority
         self._wakes_on_arrival = not in_line and decodes < scheduler.max_num_seqs
         self._alarm = alarm = Alarm(self._task.go_on)
-        clock.call_at(run.starts[runway], alarm, self._plan)
+        clock.call_at(run.start_s(runway), alarm, self._plan)
         yield None
         self._alarm = self._run_ahead = None
         self._wakes_on_arrival = True
@@ -212,17 +214,18 @@ class Engine:
         last.decodes = decodes
         last.context_tokens = run.context_tokens + (done - 1) * decodes
         last.sampled = list(scheduler.running)
-        last.gpu_end_s = self._gpu_free_s = run.ends[done - 1]
+        last.gpu_end_s = self._launcher.gpu_free_s = run.ends[done - 1]
         self._in_flight[0] = last
 
     def _note_run(self, run: DecodeRun, done: int) -> None:
         """Record `done` passes of a run, whose first hands out the tokens of the step before."""
-        if run.starts[1] <= self.clock.now:
+        handed_out_s = run.start_s(1)
+        if handed_out_s <= self.clock.now:
             for sequence in self._in_flight[0].sampled:
                 if not sequence.num_output:
-                    self._on_first_token(sequence, run.starts[1])
+                    self._on_first_token(sequence, handed_out_s)
         self._rows.add_run(
-            run.starts[0],
+            run.start_s(0),
             run.ends[done - 1],
             num_steps=done,
             decodes=run.decodes,
@@ -252,28 +255,6 @@ class Engine:
         if self.lmcache is None or not self.lmcache.disturbs_host:
             return UNDISTURBED, 0.0
         return self._host.put_interference, self.lmcache.step_delay_s
-
-    def _launch(
-        self, step: Step, now: float, interference: PutInterference, delay_s: float
-    ) -> float:
-        """Hand a step to the GPU, note its end there, and return when the host is free again."""
-        launch, step_time, waves = self._host.launch, self._step_time, 1.0
-        if step_time.has_waves and not step.chunks:
-            waves = step_time.waves([sequence.num_computed - 1 for sequence in step.sampled])
-        gpu_s = step_time.step_s(step.decodes, step.context_tokens, step.chunks, waves) + delay_s
-        if not step.chunks:
-            begin_s = max(self._gpu_free_s, now + launch.graph_start)
-            step.gpu_end_s = self._gpu_free_s = begin_s + gpu_s
-            return now + launch.full_graph
-        tokens = step.decodes + sum(n for _, n in step.chunks)
-        if tokens > launch.piecewise_max_tokens:
-            launch_s, factor = launch.eager, interference.launch
-        else:
-            launch_s = launch.piecewise_graph_after_load if step.loads else launch.piecewise_graph
-            factor = interference.piecewise_launch
-        launched_s = now + launch_s * factor
-        step.gpu_end_s = self._gpu_free_s = max(max(self._gpu_free_s, now) + gpu_s, launched_s)
-        return launched_s
 
     def _load(self, step: Step, now: float) -> Wait:
         """Bring the step's loads into the GPU, one after another from `now` on; everybody waits."""
@@ -314,9 +295,10 @@ class Engine:
             yield clock.now + _RESERVE_RETRY_S
         read = lmcache.client.read([*chain.from_iterable(load.remote_keys)], lmcache.chunk_bytes)
         read_or_late = Alarm(self._task.go_on)
-        clock.call_at(clock.now + lmcache.blocking_timeout_s(load), read_or_late, self._plan)
+        self._patience.set(clock.now + lmcache.blocking_timeout_s(load), read_or_late)
         read.callbacks.append(lambda _: clock.call_at(clock.now, read_or_late))
         yield None
+        self._patience.lift()
         if not read.triggered:
             lmcache.give_back(load)
             return False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kvsim.cache.keys import Keys, Path
 from kvsim.workload.request import Request
 
@@ -38,14 +36,16 @@ class Sequence:
         self.saved_chunks = 0
 
 
-@dataclass(slots=True)
 class Load:
     """One retrieve: chunks from CPU memory and the remote tier for one request's blocks."""
 
-    sequence: Sequence
-    cpu_chunks: int
-    remote_keys: Keys
-    remote_chunks: int
+    def __init__(
+        self, sequence: Sequence, *, cpu_chunks: int, remote_keys: Keys, remote_chunks: int
+    ) -> None:
+        self.sequence = sequence
+        self.cpu_chunks = cpu_chunks
+        self.remote_keys = remote_keys
+        self.remote_chunks = remote_chunks
 
 
 class Step:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from kvsim.des import Flow
 
 
-@dataclass(slots=True, eq=False)
 class PutBatch:
     """Chunks of one size that were handed over together; `started` of them have had their turn."""
 
-    keys: Sequence[int]
-    chunk_bytes: int
-    on_done: Callable[[Sequence[int]], None]
-    asked_s: float
-    started: int = 0
+    __slots__ = ("asked_s", "chunk_bytes", "keys", "on_done", "started")
+
+    def __init__(
+        self,
+        keys: Sequence[int],
+        chunk_bytes: int,
+        on_done: Callable[[Sequence[int]], None],
+        asked_s: float,
+    ) -> None:
+        self.keys = keys
+        self.chunk_bytes = chunk_bytes
+        self.on_done = on_done
+        self.asked_s = asked_s
+        self.started = 0
 
     @property
     def left(self) -> int:
@@ -24,16 +31,20 @@ class PutBatch:
         return len(self.keys) - self.started
 
 
-@dataclass(slots=True, eq=False)
 class PutGroup:
     """Puts `[lo, hi)` of a batch that got their turn at one instant."""
 
-    batch: PutBatch
-    lo: int
-    hi: int
-    started_s: float
-    begins_s: float
-    flow: Flow | None = None
+    __slots__ = ("batch", "begins_s", "flow", "hi", "lo", "started_s")
+
+    def __init__(
+        self, batch: PutBatch, lo: int, hi: int, started_s: float, begins_s: float
+    ) -> None:
+        self.batch = batch
+        self.lo = lo
+        self.hi = hi
+        self.started_s = started_s
+        self.begins_s = begins_s
+        self.flow: Flow | None = None
 
     @property
     def count(self) -> int:

@@ -14,7 +14,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 
 from benchmarks import scenarios
 
-EVENTS = {"storagegrid": 41_568, "many_users": 52_594, "thrashing": 41_142}
+EVENTS = {"storagegrid": 41_163, "many_users": 50_473, "thrashing": 40_789}
 
 
 @pytest.mark.parametrize("name", EVENTS)

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import simpy
+from hypothesis import given
+from hypothesis import strategies as st
 
-from kvsim.des import NORMAL, PLAN, STEP_END, Alarm, Clock, Task
+from kvsim.des import NORMAL, PLAN, STEP_END, Alarm, Clock, Task, Timeout
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -86,6 +88,47 @@ def test_an_alarm_rings_once_at_the_earliest_of_its_instants() -> None:
     clock.run()
     assert log == [3.0]
     assert clock.now == 9.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 30)), max_size=12))
+def test_a_timeout_rings_as_if_each_deadline_had_an_entry(waits: list[tuple[int, int]]) -> None:
+    """Waits begin one after another; each is lifted after `first` or rings after `second`."""
+    clock = Clock()
+    timeout = Timeout(clock, PLAN)
+    log: list[tuple[int, float]] = []
+
+    def wait(number: int) -> None:
+        if number < len(waits):
+            done, patience = waits[number]
+            timeout.set(clock.now + patience, lambda: end(number))
+            if done < patience:
+                clock.call_at(clock.now + done, lambda: lift(number))
+
+    def lift(number: int) -> None:
+        timeout.lift()
+        wait(number + 1)
+
+    def end(number: int) -> None:
+        log.append((number, clock.now))
+        wait(number + 1)
+
+    wait(0)
+    clock.run()
+    begun, wanted = 0, []
+    for number, (done, patience) in enumerate(waits):
+        begun += min(done, patience)
+        if done >= patience:
+            wanted.append((number, begun))
+    assert log == wanted
+
+
+def test_a_timeout_that_is_lifted_leaves_one_entry() -> None:
+    clock = Clock()
+    timeout = Timeout(clock, PLAN)
+    for number in range(50):
+        timeout.set(100.0 + number, lambda: None)
+        timeout.lift()
+    assert clock.num_events == 1
 
 
 def test_a_process_that_fails_alone_stops_the_run() -> None:

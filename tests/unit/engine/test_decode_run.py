@@ -54,5 +54,5 @@ def test_a_run_equals_its_passes(
         before_s = gpu_end_s
         want_starts.append(now_s)
         want_ends.append(gpu_end_s)
-    assert run.starts == want_starts
+    assert [run.start_s(number) for number in range(num_steps + 1)] == want_starts
     assert run.ends == want_ends

@@ -67,7 +67,7 @@ def lmcache(
 
 def served(prompt: int, number: int = 0) -> Served:
     request = Request(number, 1, 1, prompt, 100, PATH, warmup=False, arrival_s=0.0)
-    return Served.of(request)
+    return Served(request)
 
 
 def admit(connector: LmcacheInproc, sequence: Served, local_tokens: int = 0) -> int:
@@ -197,7 +197,7 @@ def test_puts_hold_memory_and_stores_that_find_none_are_dropped() -> None:
     first = served(3 * CHUNK)
     admit(connector, first)
     assert store(connector, first) == 3
-    second = Served.of(Request(1, 2, 1, 6 * CHUNK, 1, ((50, NO_END),), warmup=False, arrival_s=0.0))
+    second = Served(Request(1, 2, 1, 6 * CHUNK, 1, ((50, NO_END),), warmup=False, arrival_s=0.0))
     admit(connector, second)
     assert store(connector, second) == 1, "three chunks are held by puts, one is free"
     assert connector.dropped_chunks == 5
