@@ -72,6 +72,10 @@ class Clock:
             raise RuntimeError(f"nothing is left that could bring about {until}")
         return None
 
+    def peek(self) -> float:
+        """Return when the next call or event is due; infinity if nothing is."""
+        return self._queue[0][0] if self._queue else inf
+
     def step(self) -> None:
         """Let the next call or event happen."""
         if not self._queue:

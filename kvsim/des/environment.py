@@ -34,6 +34,10 @@ class ClockEnvironment(simpy.Environment):
         """Let a SimPy event happen after a delay."""
         self._clock.call_at(self._clock.now + delay, partial(self._happen, event), priority)
 
+    def peek(self) -> float:
+        """Return when the clock's next call or event is due."""
+        return self._clock.peek()
+
     def step(self) -> None:
         """Let the clock's next call or event happen."""
         self._clock.step()
