@@ -22,6 +22,9 @@ def compile_heart() -> None:
         typer.echo("compiled already: this code, for this Python")
         return
     begun_s = time.monotonic()
-    with Console(stderr=True).status("compiling the simulator's heart, about a minute"):
+    console, words = Console(stderr=True), "compiling the simulator's heart: about a minute"
+    if not console.is_terminal:
+        console.print(words)
+    with console.status(words):
         folder = build()
     typer.echo(f"compiled in {time.monotonic() - begun_s:.0f} s: {folder}")

@@ -5,12 +5,12 @@ needs no project around it. Each module is type-checked against kvsim, numpy and
 library alone: the rest is `Any` to it, which costs no speed and saves most of the time.
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from kvsim.compiled import BUILDS, SUFFIX, build_folder
@@ -52,7 +52,7 @@ def build() -> Path:
     Raises ConfigError if mypyc or a C compiler is missing or the folder cannot be written.
     """
     for needed in ("mypyc", "setuptools"):
-        if importlib.util.find_spec(needed) is None:
+        if find_spec(needed) is None:
             raise ConfigError(
                 f"kvsim compile: needs {needed}: pip install 'kvsim[compile]'; {WAY_OUT}"
             )

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from kvsim.compiled import CompiledFinder, build_folder
+from kvsim.compiled import build as build_module
 from kvsim.compiled.build import heart_modules
 from kvsim.compiled.code import PACKAGE
+from kvsim.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = (
@@ -86,6 +88,14 @@ def test_changed_sources_run_until_they_are_compiled(tmp_path: Path) -> None:
     assert engine_file(tmp_path).is_relative_to(tmp_path / "kvsim" / "__compiled__")
     source.write_text(source.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
     assert engine_file(tmp_path) == source
+
+
+def test_without_mypyc_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build_module, "find_spec", lambda name: None)
+    with pytest.raises(
+        ConfigError, match=r"pip install 'kvsim\[compile\]'.* runs from its sources"
+    ):
+        build_module.build()
 
 
 def engine_file(root: Path) -> Path:
