@@ -59,15 +59,15 @@ def test_extents_equal_keys_and_limits_hold(
     tiers = [build(capacity, eviction, allowances, extents=extents) for extents in (True, False)]
     twins = Twins(tiers)
     for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
-        before = dict(tiers[0].used_by)
+        used, evicted = tiers[0].used_by.copy(), tiers[0].evicted_of.copy()
         for tier in tiers:
             tier.charge_to(tenant)
         twins.step(request_id, verb, text, length, choice)
         for name, allowance in allowances.items():
-            used = tiers[0].used_by[name]
-            assert used <= allowance.quota
-            if name != tenant:
-                assert used >= min(before.get(name, 0), allowance.reserved)
+            assert tiers[0].used_by[name] <= allowance.quota
+            lost = tiers[0].evicted_of[name] - evicted[name]
+            if name != tenant and lost:
+                assert used[name] - lost >= allowance.reserved
         one, other = tiers
         assert one.used_by == other.used_by
         assert one.evicted_of == other.evicted_of
