@@ -12,6 +12,8 @@ from kvsim.spec.offload import EvictionName
 from kvsim.spec.routing import RouterName
 
 GIB = 1 << 30
+CHUNK_BYTES = 36 << 20
+"""Of 256 tokens of the drawn model."""
 
 
 @st.composite
@@ -26,9 +28,12 @@ def cpu_tiers(draw: st.DrawFn, capacities: Sequence[int]) -> dict[str, Any]:
 
 
 @st.composite
-def tenants(draw: st.DrawFn, *, cpu: bool, remote: bool, limited: bool) -> dict[str, Any]:
-    """Draw two or three tenants with parts of the tiers that exist."""
-    parts = st.sampled_from([None, None, 0.1, 0.3])
+def tenants(
+    draw: st.DrawFn, *, cpu: bool, remote: bool, limited: bool, most_reserved: float
+) -> dict[str, Any]:
+    """Draw two or three tenants with parts of the tiers that exist; many quotas are few chunks."""
+    parts = st.sampled_from([None, None, 0.1, most_reserved])
+    quotas = st.sampled_from([None, 0, CHUNK_BYTES, 3 * CHUNK_BYTES, 0.3])
     found: dict[str, Any] = {}
     for name in ("a", "b", "c")[: draw(st.integers(2, 3))]:
         found[name] = {
@@ -36,13 +41,13 @@ def tenants(draw: st.DrawFn, *, cpu: bool, remote: bool, limited: bool) -> dict[
             "priority": draw(st.sampled_from([0, 0, 5])),
         }
         if cpu:
-            found[name] |= {"cpu_quota": draw(parts), "cpu_reserved": draw(parts)}
+            found[name] |= {"cpu_quota": draw(quotas), "cpu_reserved": draw(parts)}
         if remote and limited:
-            found[name] |= {"remote_quota": draw(parts), "remote_reserved": draw(parts)}
+            found[name] |= {"remote_quota": draw(quotas), "remote_reserved": draw(parts)}
     return found
 
 
-def share_out(draw: st.DrawFn, content: dict[str, Any]) -> None:
+def share_out(draw: st.DrawFn, content: dict[str, Any], most_reserved: float = 0.3) -> None:
     """Limit the store of a scenario and divide it among tenants, or do neither."""
     offload = content.get("offload", {})
     remote = offload.get("remote")
@@ -57,6 +62,7 @@ def share_out(draw: st.DrawFn, content: dict[str, Any]) -> None:
                 cpu="cpu" in offload,
                 remote=remote is not None,
                 limited=remote is not None and "capacity" in remote,
+                most_reserved=most_reserved,
             )
         )
 
@@ -103,7 +109,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         content["offload"] |= {
             "save_decode_cache": draw(st.booleans()),
             "min_retrieve_tokens": draw(st.sampled_from([0, 600])),
-            "cpu": draw(cpu_tiers([0, 12 * 36 << 20, 2 * GIB, 50 * GIB])),
+            "cpu": draw(cpu_tiers([0, 12 * CHUNK_BYTES, 2 * GIB, 50 * GIB])),
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}
@@ -116,9 +122,11 @@ def small_lengths(median: int, most: int) -> dict[str, Any]:
 
 
 @st.composite
-def made_up_workloads(draw: st.DrawFn) -> dict[str, Any]:
+def made_up_workloads(
+    draw: st.DrawFn, kinds: Sequence[str] = ("agentic", "rag", "chat")
+) -> dict[str, Any]:
     """Draw agents, questions or chats, few and short."""
-    kind = draw(st.sampled_from(["agentic", "rag", "chat"]))
+    kind = draw(st.sampled_from(kinds))
     workload: dict[str, Any] = {
         "kind": kind,
         "mode": draw(st.sampled_from(["open", "closed"])),
@@ -200,9 +208,38 @@ def replayed_scenarios(
         content["offload"] = {
             "connector": "lmcache_inproc",
             "save_decode_cache": draw(st.booleans()),
-            "cpu": draw(cpu_tiers([20 * 36 << 20, 2 * GIB])),
+            "cpu": draw(cpu_tiers([20 * CHUNK_BYTES, 2 * GIB])),
         }
         if remote is not None:
             content["offload"]["remote"] = {"profile": remote}
-    share_out(draw, content)
+    # Beside what two others reserve the longest prompt has room: nobody dies of a reserve.
+    share_out(draw, content, most_reserved=0.1)
     return Scenario.from_dict(content)
+
+
+@st.composite
+def tight_quotas(draw: st.DrawFn) -> Scenario:
+    """Draw questions on two documents from tenants that may keep fewer chunks than they load.
+
+    One of them has no quota, so that the store has what the others load.
+    """
+    workload = draw(made_up_workloads(["rag"])) | {"documents": 2}
+    scenario = draw(replayed_scenarios(st.just(workload)))
+    profile = draw(st.sampled_from(["ontap-pnfs-rdma", "storagegrid-s3"]))
+    quotas = st.sampled_from([0, CHUNK_BYTES, 3 * CHUNK_BYTES])
+    return scenario.replace(
+        {
+            "instances": draw(st.integers(2, 3)),
+            "router": draw(st.sampled_from(["round_robin", "random"])),
+            "offload": {
+                "connector": "lmcache_inproc",
+                "cpu": draw(cpu_tiers([20 * CHUNK_BYTES, 2 * GIB])),
+                "remote": {"profile": profile},
+            },
+            "tenants": {
+                "a": {},
+                "b": {"cpu_quota": draw(quotas)},
+                "c": {"cpu_quota": draw(quotas)},
+            },
+        }
+    )

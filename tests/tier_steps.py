@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.keys import Keys, cut, num_keys, parts_key
 
-VERBS = ["store", "store", "lookup", "lookup", "release", "unpin"]
+VERBS = ["store", "store", "lookup", "lookup", "load", "release", "unpin"]
 
 
 def keys_of(text: int, lo: int, hi: int) -> Keys:
@@ -26,7 +26,7 @@ class Twins:
         self.pinned: list[int] = []
 
     def step(self, request_id: int, verb: str, text: int, length: int, choice: int) -> None:
-        """Store, look up and pin, release what is held, or unpin, as drawn."""
+        """Store, look up and pin, load, release what is held, or unpin, as drawn."""
         if verb == "store":
             self._store(keys_of(text, choice % (length + 1), length), held=choice % 3 == 0)
         elif verb == "lookup":
@@ -37,14 +37,37 @@ class Twins:
                 for tier in self.tiers:
                     tier.pin(request_id, cut(keys, 0, found[0]))
                 self.pinned.append(request_id)
+        elif verb == "load":
+            self._load(request_id, keys_of(text, 0, length), choice)
         elif verb == "release" and self.held:
-            key = self.held.pop(choice % len(self.held))
-            for tier in self.tiers:
-                tier.release([key])
+            self._release(choice)
         elif verb == "unpin" and self.pinned:
             request = self.pinned.pop(choice % len(self.pinned))
             for tier in self.tiers:
                 tier.unpin(request)
+
+    def _release(self, choice: int) -> None:
+        key = self.held.pop(choice % len(self.held))
+        for tier in self.tiers:
+            tier.release([key])
+
+    def _load(self, request_id: int, keys: Keys, choice: int) -> None:
+        """Load what is not there behind pinned hits; a put ends meanwhile, a fifth is late."""
+        found, wanted = self.tiers[0].prefix(keys), num_keys(keys)
+        for tier in self.tiers:
+            tier.pin(request_id, cut(keys, 0, found))
+        reserved = [tier.reserve(wanted - found) for tier in self.tiers]
+        assert len(set(reserved)) == 1
+        if reserved[0]:
+            if self.held:
+                self._release(choice)
+            for tier in self.tiers:
+                if choice % 5:
+                    tier.insert(cut(keys, found, wanted), held=False)
+                else:
+                    tier.give_back(wanted - found)
+        for tier in self.tiers:
+            tier.unpin(request_id)
 
     def _store(self, keys: Keys, *, held: bool) -> None:
         granted = [tier.can_allocate(num_keys(keys)) for tier in self.tiers]

@@ -79,6 +79,13 @@ class ChunkTier:
             self.evicted_chunks += lacking
         self.used_chunks += n
 
+    def reserve(self, n: int) -> bool:
+        """Take memory for the `n` chunks of a load; False if nothing can make room."""
+        if self.can_allocate(n) < n:
+            return False
+        self.allocate(n)
+        return True
+
     def serve(self, keys: Keys, asked: int) -> int:
         """Look up the first `asked` keys, use those found and keep all; count the found ones.
 

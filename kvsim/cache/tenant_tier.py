@@ -1,10 +1,13 @@
 """A tier whose room tenants share: each chunk is charged to the tenant that stored it first.
 
-Two limits, as of cgroup v2's memory controller: a tenant takes its *quota* at most (`max`) and
+Two limits, as of cgroup v2's memory controller: a tenant keeps its *quota* at most (`max`) and
 evicts its own chunks beyond it, whatever room there is; up to its *reserve* (`min`) its chunks are
 not evicted for others. Within what these leave, the policy's order decides over all tenants, and
 without any the tier is the same as `ChunkTier`. A hit is free: whoever stores a shared prefix first
 goes on paying for it, and a second copy that only a put reads is charged to who stored it.
+
+A load needs a place to land, however small the quota: its memory may go beyond it (`reserve`), and
+what the tenant may not keep leaves when the load's chunks are entered (`insert`).
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import NamedTuple
 
 from kvsim.cache.chunk_tier import ChunkTier
 from kvsim.cache.key_order import Order
+from kvsim.cache.keys import Keys
 
 NO_LIMIT = 1 << 60
 
@@ -70,6 +74,43 @@ class TenantTier(ChunkTier):
         within_quota = self._allowances[self.tenant].quota - self.used_by[self.tenant]
         if n <= free and n <= within_quota:
             return n
+        own, others = self._may_leave()
+        return max(0, min(n, within_quota + own, free + own + others))
+
+    def allocate(self, n: int) -> None:
+        """Take memory for `n` chunks of the tenant, evicting as needed."""
+        beyond = self._beyond_quota(n)
+        if beyond > 0:
+            self._evict(beyond, {self.tenant})
+        self._take(n)
+
+    def reserve(self, n: int) -> bool:
+        """Take memory for the `n` chunks of a tenant's load, beyond its quota if need be."""
+        beyond = self._beyond_quota(n)
+        lacking = self.used_chunks + n - self.capacity_chunks
+        if beyond > 0 or lacking > 0:
+            own, others = self._may_leave()
+            if lacking > own + others:
+                return False
+            if beyond > 0 and own:
+                self._evict(min(beyond, own), {self.tenant})
+        self._take(n)
+        return True
+
+    def insert(self, keys: Keys, *, held: bool) -> None:
+        """Enter allocated chunks; what a load has brought beyond the quota leaves at once."""
+        super().insert(keys, held=held)
+        beyond = self._beyond_quota(0)
+        if beyond > 0 and not held:
+            own, _ = self._may_leave()
+            self._evict(min(beyond, own), {self.tenant})
+
+    def _beyond_quota(self, n: int) -> int:
+        """Count how far `n` more chunks take the tenant beyond its quota."""
+        return self.used_by[self.tenant] + n - self._allowances[self.tenant].quota
+
+    def _may_leave(self) -> tuple[int, int]:
+        """Count the chunks that could leave for the tenant: its own, and those of others."""
         busy = Counter(map(self._payer_of.__getitem__, self._busy_keys()))
         own = self._resident_of[self.tenant] - busy[self.tenant]
         others = 0
@@ -77,14 +118,10 @@ class TenantTier(ChunkTier):
             may_leave = self._resident_of[tenant] - busy[tenant]
             spared = self._allowances[tenant].reserved
             others += max(0, min(may_leave, self.used_by[tenant] - spared))
-        return max(0, min(n, within_quota + own, free + own + others))
+        return own, others
 
-    def allocate(self, n: int) -> None:
-        """Take memory for `n` chunks of the tenant, evicting as needed."""
-        used = self.used_by[self.tenant] + n
-        beyond = used - self._allowances[self.tenant].quota
-        if beyond > 0:
-            self._evict(beyond, {self.tenant})
+    def _take(self, n: int) -> None:
+        """Take memory for `n` chunks of the tenant, evicting where the tier is full."""
         while (lacking := self.used_chunks + n - self.capacity_chunks) > 0:
             losers = self._losers()
             # Nobody falls below a reserve: look again when the first might.

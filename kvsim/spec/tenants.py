@@ -46,8 +46,9 @@ class TenantSpec(Spec):
     priority: Annotated[int, BeforeValidator(reject_bool)] = 0
     """vLLM's request priority: the lower, the earlier (engine.scheduling_policy: priority)."""
     cpu_quota: TierPart | None = None
-    """Most of each instance's CPU tier that the tenant's chunks take (fraction or bytes): beyond it
-    the tenant evicts its own; none: no limit."""
+    """Most of each instance's CPU tier that the tenant keeps (fraction or bytes): beyond it the
+    tenant evicts its own chunks. A load from the store may take more until its chunks have come;
+    none: no limit."""
     cpu_reserved: TierPart | None = None
     """Part of each instance's CPU tier (fraction or bytes) up to which no other tenant evicts this
     one's chunks; none: nothing is protected."""

@@ -24,6 +24,7 @@ def assert_equal_results(one: RunResult, other: RunResult) -> None:
         pd.testing.assert_frame_equal(
             getattr(one, name), getattr(other, name), check_exact=True, obj=name
         )
+    assert one.tenants_dict() == other.tenants_dict()
     ignored = {"events", "wall_s"}
     assert {k: v for k, v in one.summary_dict().items() if k not in ignored} == {
         k: v for k, v in other.summary_dict().items() if k not in ignored

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kvsim.cache.keys import cut, num_keys
+from kvsim.cache.keys import Keys, split
 from kvsim.cache.make import make_chunk_tier
 from kvsim.cache.tenant_tier import NO_LIMIT, Allowance, TenantTier
 from tests.tier_steps import VERBS, Twins, keys_of
@@ -57,15 +59,15 @@ def test_extents_equal_keys_and_limits_hold(
     tiers = [build(capacity, eviction, allowances, extents=extents) for extents in (True, False)]
     twins = Twins(tiers)
     for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
-        before = dict(tiers[0].used_by)
+        used, evicted = tiers[0].used_by.copy(), tiers[0].evicted_of.copy()
         for tier in tiers:
             tier.charge_to(tenant)
         twins.step(request_id, verb, text, length, choice)
         for name, allowance in allowances.items():
-            used = tiers[0].used_by[name]
-            assert used <= allowance.quota
-            if name != tenant:
-                assert used >= min(before.get(name, 0), allowance.reserved)
+            assert tiers[0].used_by[name] <= allowance.quota
+            lost = tiers[0].evicted_of[name] - evicted[name]
+            if name != tenant and lost:
+                assert used[name] - lost >= allowance.reserved
         one, other = tiers
         assert one.used_by == other.used_by
         assert one.evicted_of == other.evicted_of
@@ -80,18 +82,10 @@ def test_without_limits_nobody_is_told_apart(
     nothing = {name: Allowance() for name in ("a", "b", "c")}
     shared = build(capacity, eviction, nothing, extents=True)
     plain = make_chunk_tier(capacity, eviction, extents=True)
+    twins = Twins([shared, plain])
     for request_id, (verb, text, length, choice, tenant) in enumerate(steps):
-        for tier in (shared, plain):
-            if verb == "store":
-                keys = keys_of(text, choice % (length + 1), length)
-                tier.charge_to(tenant)
-                keys = cut(keys, 0, tier.can_allocate(num_keys(keys)))
-                tier.allocate(num_keys(keys))
-                tier.insert(keys, held=False)
-            else:
-                found = tier.prefix(keys_of(text, 0, length))
-                tier.pin(request_id, keys_of(text, 0, found))
-                tier.unpin(request_id)
+        shared.charge_to(tenant)
+        twins.step(request_id, verb, text, length, choice)
         assert set(shared.residents()) == set(plain.residents())
         assert shared.evicted_chunks == plain.evicted_chunks
 
@@ -108,19 +102,42 @@ def test_lru_of_tenants_as_a_list(
     def held_by(name: str | None) -> int:
         return sum(payer == name for _, payer in kept)
 
-    def make_room(tenant: str | None) -> bool:
-        quota = allowances[tenant].quota if tenant else NO_LIMIT
-        full = len(kept) >= capacity
-        if held_by(tenant) < quota and not full:
-            return True
-        at_quota = held_by(tenant) >= quota
+    def quota_of(tenant: str | None) -> int:
+        return allowances[tenant].quota if tenant else NO_LIMIT
+
+    def drop(payers: Container[str | None], pinned: Container[int] = ()) -> bool:
         for entry in kept:
-            payer = entry[1]
-            spare = payer is None or held_by(payer) > allowances[payer].reserved
-            if payer == tenant or (not at_quota and spare):
+            if entry[1] in payers and entry[0] not in pinned:
                 kept.remove(entry)
                 return True
         return False
+
+    def losers(tenant: str | None) -> list[str | None]:
+        return [
+            name
+            for name in TENANTS
+            if name == tenant or name is None or held_by(name) > allowances[name].reserved
+        ]
+
+    def make_room(tenant: str | None) -> bool:
+        if held_by(tenant) >= quota_of(tenant):
+            return drop([tenant])
+        return len(kept) < capacity or drop(losers(tenant))
+
+    def make_room_for_load(tenant: str | None, n: int, pinned: Container[int]) -> bool:
+        while held_by(tenant) + n > quota_of(tenant):
+            if not drop([tenant], pinned):
+                break
+        while len(kept) + n > capacity:
+            if not drop(losers(tenant), pinned):
+                return False
+        return True
+
+    def use(keys: Keys) -> None:
+        for key in [key for run in reversed(keys) for key in reversed(run)]:
+            entry = next(entry for entry in kept if entry[0] == key)
+            kept.remove(entry)
+            kept.append(entry)
 
     for request_id, (verb, text, length, _, tenant) in enumerate(steps):
         if verb == "store":
@@ -139,13 +156,24 @@ def test_lru_of_tenants_as_a_list(
                     kept.append((one.start, tenant))
         else:
             found = tier.prefix(keys_of(text, 0, length))
-            touched = [key for run in keys_of(text, 0, found) for key in run]
-            tier.pin(request_id, keys_of(text, 0, found))
+            hits, rest = split(keys_of(text, 0, length), found)
+            tier.pin(request_id, hits)
+            use(hits)
+            if verb == "load":
+                new = [key for run in rest for key in run]
+                pinned = [key for run in hits for key in run]
+                before = list(kept)
+                tier.charge_to(tenant)
+                fits = tier.reserve(len(new))
+                assert fits == make_room_for_load(tenant, len(new), pinned)
+                if fits:
+                    tier.insert(rest, held=False)
+                    kept += [(key, tenant) for key in new if all(key != one for one, _ in kept)]
+                    while held_by(tenant) > quota_of(tenant):
+                        assert drop([tenant], pinned)
+                else:
+                    kept[:] = before
             tier.unpin(request_id)
-            for key in reversed(touched):
-                entry = next(entry for entry in kept if entry[0] == key)
-                kept.remove(entry)
-                kept.append(entry)
         assert set(tier.residents()) == {key for key, _ in kept}
 
 

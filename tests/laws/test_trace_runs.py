@@ -12,12 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kvsim.cache.chunk_tier import ChunkTier
+from kvsim.cache.make import allowances
+from kvsim.cache.tenant_tier import TenantTier
 from kvsim.errors import ConfigError
 from kvsim.simulate import World, simulate
 from kvsim.spec import Scenario, load_scenario
 from kvsim.workload.source import load_trace
 from tests.laws.test_simulate import assert_equal_results
-from tests.strategies import replayed_scenarios
+from tests.strategies import replayed_scenarios, tight_quotas
 from tests.trace_strategies import hashed_prompts
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +53,20 @@ def check_laws(scenario: Scenario) -> World:
     for engine in world.engines:
         pool = engine.scheduler.pool
         assert pool.free_blocks == pool.num_blocks
+        if engine.lmcache is not None:
+            check_quotas(scenario, engine.lmcache.cpu)
     return world
+
+
+def check_quotas(scenario: Scenario, cpu: ChunkTier) -> None:
+    """Between loads no tenant has more of a tier than its quota."""
+    limits = allowances(
+        scenario.tenants, "cpu", scenario.offload.cpu.capacity, scenario.chunk_bytes
+    )
+    if limits is not None:
+        assert isinstance(cpu, TenantTier)
+        for tenant, allowance in limits.items():
+            assert cpu.used_by[tenant] <= allowance.quota
 
 
 @LAWS
@@ -83,6 +99,50 @@ def test_coalesced_replay_equals_the_oracle(
         scenario = data.draw(replayed_scenarios(st.just(workload)))
         check_laws(scenario)
         assert_equal_results(simulate(scenario), simulate(scenario, coalesce=False))
+
+
+@LAWS
+@given(tight_quotas())
+def test_quotas_smaller_than_loads_stop_nobody(scenario: Scenario) -> None:
+    check_laws(scenario)
+    assert_equal_results(simulate(scenario), simulate(scenario, coalesce=False))
+
+
+@pytest.mark.parametrize("profile", ["ontap-pnfs-rdma", "storagegrid-s3"])
+@pytest.mark.parametrize("chunks", [1, 2])
+def test_a_load_lands_beyond_its_tenants_quota(tmp_path: Path, profile: str, chunks: int) -> None:
+    file = tmp_path / "trace.jsonl"
+    rows = [
+        {
+            "timestamp": 10_000 * row,
+            "input_length": 4 * 512 + 44,
+            "output_length": 3,
+            "hash_ids": [1, 2, 3, 4, 100 + row],
+            "tenant": tenant,
+        }
+        for row, tenant in enumerate(["whole", "part", "part", "part"])
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    chunk_bytes = load_scenario(EXPERIMENT).chunk_bytes
+    scenario = load_scenario(
+        EXPERIMENT,
+        changes={
+            "workload.file": str(file),
+            "instances": 2,
+            "router": "round_robin",
+            "engine.enable_prefix_caching": False,
+            "offload.remote.profile": profile,
+            "tenants": {"whole": {}, "part": {"cpu_quota": chunks * chunk_bytes}},
+        },
+    )
+    world = check_laws(scenario)
+    found = [(r.hit_tokens_cpu, r.hit_tokens_remote) for r in world.recorder.requests]
+    assert found == [(0, 0), (0, 2_048), (2_048, 0), (0, 2_048)]
+    second = world.engines[1].lmcache
+    assert second is not None
+    assert isinstance(second.cpu, TenantTier)
+    assert second.cpu.used_by["part"] == second.cpu.num_resident == chunks
+    assert second.cpu.peak_of["part"] == 4
 
 
 def test_shipped_experiment_replays_its_excerpt() -> None:

@@ -163,10 +163,7 @@ class LmcacheInproc:
     def reserve(self, load: Load) -> bool:
         """Take CPU memory for the remote chunks of a load; False if nothing can make room."""
         self.cpu.charge_to(load.sequence.request.tenant)
-        if self.cpu.can_allocate(load.remote_chunks) < load.remote_chunks:
-            return False
-        self.cpu.allocate(load.remote_chunks)
-        return True
+        return self.cpu.reserve(load.remote_chunks)
 
     def give_back(self, load: Load) -> None:
         """Free the CPU memory of remote chunks that did not come."""

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -86,6 +87,19 @@ def _check_text(line: str) -> None:
         raise DamagedRowError("not UTF-8 text")
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object; of two values of one key, which is meant is not known."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        times = Counter(key for key, _ in pairs)
+        twice = next(key for key in times if times[key] > 1)
+        raise TraceError(f"{twice!r:.40} stands twice in one object; leave one out")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def json_rows(
     path: Path, builder: TraceBuilder, progress: Progress = silent
 ) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -95,9 +109,11 @@ def json_rows(
         with builder.row(where):
             _check_text(line)
             try:
-                row = json.loads(line)
+                row = _DECODER.decode(line)
             except (ValueError, RecursionError) as error:
                 raise DamagedRowError(f"not JSON: {error}") from None
+            except TraceError as error:
+                raise TraceError(f"{path}: {where}: {error}") from None
             if not isinstance(row, dict):
                 raise DamagedRowError("not a JSON object")
             yield where, row
@@ -107,9 +123,11 @@ def json_value(path: Path) -> Any:
     """Read a file that holds one JSON value."""
     with open_bytes(path) as file:
         try:
-            return json.load(file)
+            return json.load(file, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise TraceError(f"{path}: not readable as JSON: {error}") from None
+        except TraceError as error:
+            raise TraceError(f"{path}: {error}") from None
         except UNREADABLE as error:
             raise cut_short(path, error) from None
 

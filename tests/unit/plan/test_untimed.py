@@ -44,12 +44,15 @@ def test_requests_far_apart_hit_what_they_hit_with_time() -> None:
     assert [untimed[name] for name in TOKEN_SUMS] == [timed[name] for name in TOKEN_SUMS]
 
 
-def test_tenants_far_apart_get_what_they_get_with_time(tmp_path: Path) -> None:
-    scenario = load_scenario(EXPERIMENT, changes={"tenants": TENANTS})
+@pytest.mark.parametrize("quota", [None, "2%"])
+def test_tenants_far_apart_get_what_they_get_with_time(tmp_path: Path, quota: str | None) -> None:
+    scenario = load_scenario(EXPERIMENT, changes={"instances": 4, "tenants": TENANTS})
+    scenario = scenario.replace({"tenants.free.cpu_quota": quota})
     timed, untimed = simulate(scenario).tenants_dict()["tenants"], untimed_hits(scenario)
     rows = [{name: row[name] for name in TENANT_COLUMNS} for row in timed]
     assert untimed.tenant_rows() == rows
     assert all(row["hit_tokens_remote"] and row["cpu_peak_bytes"] for row in rows)
+    assert bool(rows[1]["cpu_evicted_bytes"]) == (quota is not None)
     by_tenant = untimed.requests.groupby("tenant").sum()
     for row in rows:
         assert [by_tenant.loc[row["tenant"], name] for name in TOKEN_SUMS] == [

@@ -100,6 +100,16 @@ DAMAGED_FILES = {
     "packing is damaged": ("t.jsonl.gz", PACKED[:20] + b"\xff" * 80 + PACKED[99:], "to its end"),
     "not packed": ("t.jsonl.gz", GOOD.encode(), "to its end"),
     "two columns of one name": ("t.csv", b"time_s,prompt_tokens,output_tokens,Time_s\n", "two col"),
+    "a key twice in a row": (
+        "t.jsonl",
+        (GOOD + GOOD.replace("}", ', "timestamp": 7}')).encode(),
+        r"t\.jsonl: line 2: 'timestamp' stands twice in one object",
+    ),
+    "a key twice within an object": (
+        "t.json",
+        guidellm().replace('"prompt_tokens"', '"prompt_tokens": 6, "prompt_tokens"').encode(),
+        r"t\.json: 'prompt_tokens' stands twice",
+    ),
     "old line ends": ("t.csv", TABLE.replace("\n", "\r").encode() + b"0,600,5\r", "not CSV"),
     "wrong grain": ("t.jsonl", b'{"block_size": "x"}\n' + GOOD.encode(), "give --hash-tokens"),
     "two grains": ("t.jsonl", f'{GOOD}{{"block_size": 256}}\n{GOOD}'.encode(), "after requests"),
