@@ -63,7 +63,7 @@ def _runs() -> list[Path]:
         shutil.rmtree(folder, ignore_errors=True)  # one set of runs a visit is enough
         known.clear()
         place = folder / hashlib.sha256(ids.encode()).hexdigest()[:16]
-        state.name_upload(f"{place}{os.sep}", "")
+        state.name_place(f"{place}{os.sep}", "")
         known[ids] = unpack_runs(uploads, place)
     uploaded: list[Path] = known[ids]
     names = state.plain(", ".join(path.name for path in uploaded))
@@ -76,10 +76,12 @@ def _runs_text(runs: list[Path]) -> str:
 
 
 def _on_server() -> list[Path]:
-    root = os.environ.get(FOLDERS)
-    if not root:
+    named = os.environ.get(FOLDERS)
+    if not named:
         return []
-    runs = {path.parent.name: path.parent for path in Path(root).glob("*/engine_steps.jsonl*")}
+    root = Path(named).resolve()
+    state.name_place(f"{root}{os.sep}", "")
+    runs = {path.parent.name: path.parent for path in root.glob("*/engine_steps.jsonl*")}
     chosen = st.multiselect("Runs on this server", sorted(runs))
     return [runs[name] for name in chosen]
 
@@ -137,7 +139,7 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
         path = state.folder("fit") / "my-bench.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(data["yaml"], encoding="utf-8")
-        state.name_upload(str(path), path.name)
+        state.name_place(str(path), path.name)
         state.start(state.design().preset, bench.replace({"calibration": str(path)}))
         st.toast("The What-if page goes by this profile.")
     _figures(data["figures"], "fit")

@@ -133,7 +133,7 @@ def _trace(inputs: Inputs) -> None:
         if upload.file_id not in known:
             place = state.folder(f"trace-{len(known)}")
             saved = known[upload.file_id] = save_trace(upload, place, known.values())
-            state.name_upload(str(saved), shown_name(upload.name))
+            state.name_place(str(saved), shown_name(upload.name))
         inputs.use_block("workload", TraceSpec(file=known[upload.file_id]))
     elif not isinstance(inputs.base.workload, TraceSpec):
         st.caption("Upload a trace; until then the workload stays as it was.")

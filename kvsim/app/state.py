@@ -39,7 +39,7 @@ def plain(text: str) -> str:
 
 
 def own_names() -> Callable[[str], str]:
-    """Return what calls uploaded files as the visitor does, not by their place here.
+    """Return what calls files as the visitor does, not by their place here.
 
     It works from any thread, as a download's does.
     """
@@ -53,7 +53,7 @@ def own_names() -> Callable[[str], str]:
     return with_own_names
 
 
-def name_upload(place: str, name: str) -> None:
+def name_place(place: str, name: str) -> None:
     """Keep what the visitor calls a place of ours: a file, or how the paths of some begin."""
     st.session_state.setdefault("names", {})[place] = name
 

@@ -109,8 +109,13 @@ class Visit:
     """One visitor's page, which must not complain."""
 
     def __init__(self, chromium: Any, size: dict[str, int], scheme: str = "light") -> None:
+        phone = size is PHONE
         self.context = chromium.new_context(
-            viewport=size, color_scheme=scheme, accept_downloads=True
+            viewport=size,
+            color_scheme=scheme,
+            accept_downloads=True,
+            has_touch=phone,
+            is_mobile=phone,
         )
         self.page = self.context.new_page()
         self.page.set_default_timeout(ANSWER_MS)
@@ -285,6 +290,10 @@ def test_a_phone(chromium: Any, address: str) -> None:
     visit.show("phone-what-if")
     visit.choose("Time to first token")
     visit.page.get_by_text("Where the time to first token goes").wait_for()
+    icons, title = (
+        visit.page.locator(part).first.bounding_box() for part in (".modebar", ".gtitle")
+    )
+    assert icons["y"] + icons["height"] <= title["y"]
     visit.page.get_by_test_id("stMain").evaluate("page => page.scrollTo(0, 800)")
     visit.show("phone-charts")
     visit.page.get_by_test_id("stExpandSidebarButton").click()
