@@ -59,9 +59,8 @@ def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     with closing(socket.socket()) as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    words = ["run", str(ROOT / "app.py"), "--server.headless", "true", "--server.port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", *words, "--server.address", "localhost"],
+        [sys.executable, "-m", "kvsim", "app", "--no-browser", "--port", str(port)],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         stdout=subprocess.DEVNULL,
