@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import urllib.request
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from kvsim.report.png import find_browser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -134,10 +135,9 @@ def main() -> None:
     rounds = parser.parse_args().rounds
     from playwright.sync_api import sync_playwright
 
-    chromium = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
     size = {"width": 1280, "height": 900}
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         with served() as (address, server):
             header = "".join(f"{name:>9}" for name in (*PARTS, "server"))
             say(f"{'s':<24}{header}{'load':>7}")

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kvsim.app import turns
 from kvsim.errors import SimulationError
 
 GONE_S = 150.0
 """Time after which a visit that has no page open is over; a reload takes less."""
 _LOOK_S = 1.0
+_JOBS: weakref.WeakSet[Job] = weakref.WeakSet()
 
 
 @dataclass
@@ -31,7 +33,7 @@ class _Said:
 
 
 class Job:
-    """A process that does one job; `cancel` ends it wherever it is.
+    """A process that does one job once a core is free; `cancel` ends it wherever it is.
 
     It ends too when nobody holds the job any more, as after a visit, or when the server stops.
     """
@@ -55,6 +57,7 @@ class Job:
         self._reader.start()
         weakref.finalize(self, _kill, self._process)
         threading.Thread(target=_guard, args=(self._process, is_wanted), daemon=True).start()
+        _JOBS.add(self)
 
     @property
     def progress(self) -> str:
@@ -99,6 +102,12 @@ class Job:
         return self.outcome
 
 
+def cancel_all() -> None:
+    """End every job of every visit."""
+    for job in list(_JOBS):
+        job.cancel()
+
+
 def _kill(process: subprocess.Popen[str]) -> None:
     with contextlib.suppress(OSError):
         process.kill()
@@ -117,10 +126,16 @@ def _guard(process: subprocess.Popen[str], is_wanted: Callable[[], bool]) -> Non
 
 
 def _talk(process: subprocess.Popen[str], text: str, said: _Said) -> None:
-    """Hand the job over, and note what the process says until it ends."""
+    """Hand the job over when its turn comes, and note what the process says until it ends."""
+
+    def on_wait(ahead: int) -> bool:
+        said.progress = f"waiting for {turns.others(ahead)}"
+        return process.poll() is None
+
     assert process.stdin is not None
     assert process.stdout is not None
-    with process:
+    with turns.JOBS.turn(on_wait), process:
+        said.progress = "starting"
         with contextlib.suppress(OSError):
             process.stdin.write(text)
             process.stdin.close()

@@ -15,7 +15,7 @@ import streamlit as st
 from kvsim.app import state
 from kvsim.app.presets import load_preset, presets
 from kvsim.app.uploads import MAX_UNPACKED_BYTES, RUN_FILES, unpack_runs
-from kvsim.app.views import in_pairs
+from kvsim.app.views import in_pairs, one_of
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.report.comparison import error_text
@@ -39,10 +39,7 @@ def page() -> None:
             return
         bench = _bench()
         parts = {"Fit": _fit, "Measured and simulated": _compare}
-        chosen = st.segmented_control(
-            "Part", list(parts), default="Fit", key="calibrate", label_visibility="collapsed"
-        )
-        parts[chosen or "Fit"](runs, bench)
+        one_of("Part", parts, "calibrate")(runs, bench)
     except KvsimError as error:
         st.error(state.plain(str(error)), icon=":material/error:")
 
@@ -65,18 +62,26 @@ def _runs() -> list[Path]:
         folder = state.folder("uploads")
         shutil.rmtree(folder, ignore_errors=True)  # one set of runs a visit is enough
         known.clear()
-        known[ids] = unpack_runs(uploads, folder / hashlib.sha256(ids.encode()).hexdigest()[:16])
+        place = folder / hashlib.sha256(ids.encode()).hexdigest()[:16]
+        state.name_place(f"{place}{os.sep}", "")
+        known[ids] = unpack_runs(uploads, place)
     uploaded: list[Path] = known[ids]
     names = state.plain(", ".join(path.name for path in uploaded))
-    st.success(f"{len(uploaded)} run(s): {names}")
+    st.success(f"{_runs_text(uploaded)}: {names}")
     return [*uploaded, *found]
 
 
+def _runs_text(runs: list[Path]) -> str:
+    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
+
+
 def _on_server() -> list[Path]:
-    root = os.environ.get(FOLDERS)
-    if not root:
+    named = os.environ.get(FOLDERS)
+    if not named:
         return []
-    runs = {path.parent.name: path.parent for path in Path(root).glob("*/engine_steps.jsonl*")}
+    root = Path(named).resolve()
+    state.name_place(f"{root}{os.sep}", "")
+    runs = {path.parent.name: path.parent for path in root.glob("*/engine_steps.jsonl*")}
     chosen = st.multiselect("Runs on this server", sorted(runs))
     return [runs[name] for name in chosen]
 
@@ -100,7 +105,7 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
         "scenario": bench.to_dict(),
         "name": "my-bench",
     }
-    data = work("fit", "Fit", job, f"Fits {len(runs)} run(s) of {bench.model.name}.")
+    data = work("fit", "Fit", job, f"Fits {_runs_text(runs)} of {bench.model.name}.")
     if data is None:
         return
     spec = data["spec"]
@@ -134,6 +139,7 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
         path = state.folder("fit") / "my-bench.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(data["yaml"], encoding="utf-8")
+        state.name_place(str(path), path.name)
         state.start(state.design().preset, bench.replace({"calibration": str(path)}))
         st.toast("The What-if page goes by this profile.")
     _figures(data["figures"], "fit")

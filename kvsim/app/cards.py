@@ -12,7 +12,7 @@ from kvsim.app import later, state
 from kvsim.app.inputs import Inputs, series, source_text
 from kvsim.app.presets import load_preset
 from kvsim.app.results import prices_of
-from kvsim.app.uploads import TRACE_TYPES, save_trace
+from kvsim.app.uploads import TRACE_TYPES, save_trace, shown_name
 from kvsim.errors import ConfigError, KvsimError
 from kvsim.metrics.cost import cpu_tier_bytes
 from kvsim.spec.cost import Prices, StoragePrice, list_prices
@@ -39,6 +39,7 @@ _KINDS = {
     "chat": ("Chats", "Chat"),
 }
 _TRACE = "trace"
+_CAPITALS = {"usd", "gpu", "ram", "gb", "tb", "get", "put"}
 
 
 def model_card(inputs: Inputs) -> None:
@@ -131,7 +132,8 @@ def _trace(inputs: Inputs) -> None:
         known = st.session_state.setdefault("traces", {})
         if upload.file_id not in known:
             place = state.folder(f"trace-{len(known)}")
-            known[upload.file_id] = save_trace(upload, place, known.values())
+            saved = known[upload.file_id] = save_trace(upload, place, known.values())
+            state.name_place(str(saved), shown_name(upload.name))
         inputs.use_block("workload", TraceSpec(file=known[upload.file_id]))
     elif not isinstance(inputs.base.workload, TraceSpec):
         st.caption("Upload a trace; until then the workload stays as it was.")
@@ -281,7 +283,7 @@ def _prices(scenario: Callable[[], Scenario], name: str, given: dict[str, Any]) 
         listed = getattr(prices, field)
         about = (Prices.model_fields[field].description or "").strip()
         value = st.number_input(
-            f"{field.replace('_', ' ')} :gray-badge[{source.kind}]",
+            f"{price_label(field)} :gray-badge[{source.kind}]",
             min_value=0.0,
             value=float(given.get(field, listed)),
             format="%.6g",
@@ -292,3 +294,9 @@ def _prices(scenario: Callable[[], Scenario], name: str, given: dict[str, Any]) 
             given[field] = value
         else:
             given.pop(field, None)
+
+
+def price_label(field: str) -> str:
+    """Write a price's key the way people write it: usd_per_tb_month, USD per TB month."""
+    words = field.split("_")
+    return " ".join(word.upper() if word in _CAPITALS else word for word in words)

@@ -10,6 +10,7 @@ import streamlit as st
 
 from kvsim.app import state
 from kvsim.app.results import answer, gpu_only, is_quick
+from kvsim.app.views import one_of
 from kvsim.errors import KvsimError
 from kvsim.plan.diagnose import diagnose
 from kvsim.plan.formulas import formulas, typical_context
@@ -21,11 +22,8 @@ def page() -> None:
     st.markdown(f"## Explain: {design.title}")
     st.caption("The design is that of the What-if page.")
     parts = {"The arithmetic": _formulas, "Does it help, and why not?": _why, "Words": _words}
-    chosen = st.segmented_control(
-        "Part", list(parts), default=next(iter(parts)), key="explain", label_visibility="collapsed"
-    )
     try:
-        parts[chosen or next(iter(parts))](design)
+        one_of("Part", parts, "explain")(design)
     except KvsimError as error:
         st.error(state.plain(str(error)), icon=":material/error:")
 

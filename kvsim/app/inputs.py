@@ -48,6 +48,8 @@ _PROFILES: dict[str, ProfileKind] = {
     "offload.remote.profile": "storage",
 }
 _NONE = "none"
+_MOST_CHARS = 1_000
+"""Longest text of an input, of which the server reads no more: YAML takes it time."""
 _ADDRESS = re.compile(r"https?://[^\s()<>]+")
 
 
@@ -130,7 +132,7 @@ class Inputs:
             )
             return self._take(path, value, chosen)
         text = _NONE if value is None else write(value) if write else str(value)
-        given = st.text_input(shown, value=text, help=about, key=key).strip()
+        given = st.text_input(shown, value=text, max_chars=_MOST_CHARS, help=about, key=key).strip()
         if given == text:
             return value
         self.changes[path] = None if given in ("", _NONE) else parse_value(given, path)

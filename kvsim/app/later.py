@@ -5,6 +5,7 @@ The first chart makes the browser load all of plotly, and it shows nothing new m
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -22,6 +23,8 @@ _NOTICE: Final = st.components.v2.component(
     }""",
 )
 """Tells the server that the browser has shown all that came before."""
+_PATIENCE_S: Final = 3.0
+"""Time after which the rest follows without the notice: a browser may forbid scripts of ours."""
 
 
 def words_are_shown() -> bool:
@@ -30,11 +33,20 @@ def words_are_shown() -> bool:
         return True
     if not st.session_state.get(_SHOWN):
         _NOTICE(key="notice", on_shown_change=_keep_shown)
+        _go_on_anyway(time.monotonic())
     return bool(st.session_state.get(_SHOWN))
 
 
 def _keep_shown() -> None:
     st.session_state[_SHOWN] = True
+
+
+@st.fragment(run_every=_PATIENCE_S)
+def _go_on_anyway(begun_s: float) -> None:
+    """Run the page again after a while; Streamlit's own clock in the browser asks for it."""
+    if time.monotonic() - begun_s >= _PATIENCE_S:
+        _keep_shown()
+        st.rerun()
 
 
 @contextmanager

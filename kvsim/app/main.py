@@ -13,14 +13,31 @@ from kvsim.app.share import open_link
 _LOOK = """<style>
 .stMainBlockContainer { padding: 4.2rem 2rem 3rem; }
 [data-testid="stSidebarUserContent"] { padding-bottom: 2rem; }
+.st-key-notice { display: none; }
 [data-testid="stSidebarHeader"] { height: 2.6rem; }
 @media (max-width: 640px) {
     .stMainBlockContainer { padding: 4.2rem .8rem 3rem; }
-    [data-testid=stElementContainer]:has(> [data-testid=stMetric]) { flex: 1 1 45%; }
+    [data-testid=stHorizontalBlock] > :has(> [data-testid=stMetric]) { flex: 1 1 128px; }
     [data-testid=stMarkdownContainer]:has(> table) { overflow-x: auto; }
+    [data-testid=stButtonGroup] [aria-checked=false] {
+        border-color: rgba(128, 128, 128, .4) !important;
+    }
+    [data-testid=stButtonGroup] [aria-checked=true] { position: relative; z-index: 1; }
+}
+@media (hover: none) {
+    [data-testid=stElementContainer]:has([data-testid=stPlotlyChart], [data-testid=stDataFrame]) {
+        box-sizing: content-box;
+        padding-top: 2.2rem;
+        overflow: visible;
+    }
+    .js-plotly-plot { overflow: visible !important; }
+    .modebar-container { top: -2rem !important; }
 }
 </style>"""
-"""Less empty space around the page than Streamlit leaves."""
+"""Less empty space around the page than Streamlit leaves.
+
+Where no pointer hovers, the icons of charts and tables are always there: they get their own room.
+"""
 
 
 def main() -> None:

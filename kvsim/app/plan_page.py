@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from kvsim.app import state
-from kvsim.app.cards import CPU_STOPS
+from kvsim.app.cards import CPU_STOPS, price_label
 from kvsim.app.load import load_path, load_words
 from kvsim.app.results import answer, cost, is_quick, prices_of
 from kvsim.app.two_inputs import two_inputs
-from kvsim.app.views import chart, in_pairs
+from kvsim.app.views import chart, in_pairs, one_of
 from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.plan.search_space import STORE
@@ -53,11 +53,8 @@ def page() -> None:
         "Cheapest design": _cheapest,
         "Cost": _cost,
     }
-    chosen = st.segmented_control(
-        "Plan", list(parts), default=next(iter(parts)), key="plan", label_visibility="collapsed"
-    )
     try:
-        parts[chosen or next(iter(parts))](design)
+        one_of("Plan", parts, "plan")(design)
     except KvsimError as error:
         st.error(state.plain(str(error)), icon=":material/error:")
 
@@ -132,9 +129,9 @@ def _breakeven(design: state.Design) -> None:
     curves = [capacity.breakeven_curves(points), capacity.waterfall(points, context)]
     in_pairs([*curves, *breakeven_maps(data)], "breakeven")
     st.markdown("**What would move the break-even**")
-    st.dataframe(
-        pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]]), hide_index=True
-    )
+    changes = pd.DataFrame([row for tier in data["tiers"] for row in tier["what_ifs"]])
+    shown = changes[["tier", "changed", "value", "words"]]
+    st.dataframe(shown.rename(columns={"words": "loading wins"}), hide_index=True)
     _download(lambda: breakeven_page(data).text(), "breakeven.html")
 
 
@@ -226,7 +223,8 @@ def _cheapest(design: state.Design) -> None:
     if data["best"] is not None and st.button("Open the cheapest on the What-if page"):
         state.start(design.preset, Scenario.from_dict(data["best"]))
         st.rerun()
-    st.dataframe(named[["design", *table.columns]], hide_index=True)
+    figures = table.columns.drop(["trial", *axes], errors="ignore")
+    st.dataframe(named[["design", *figures]], hide_index=True)
 
 
 def _axes(row: dict[str, Any], axes: dict[str, list[Any]]) -> dict[str, Any]:
@@ -260,7 +258,7 @@ def _cost(design: state.Design) -> None:
     st.dataframe(
         pd.DataFrame(
             [
-                {"price": name.replace("_", " "), "USD": getattr(prices, name), **_row(source)}
+                {"price": price_label(name), "USD": getattr(prices, name), **_row(source)}
                 for name, source in prices.sources.items()
                 if name != "ram_included"
             ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from kvsim.app import turns
 from kvsim.app.limit import at_most
 from kvsim.calibration.confidence import Confidence, confidence, measured_basis
 from kvsim.errors import KvsimError, SimulationError
@@ -68,7 +69,7 @@ def answer(scenario: Scenario) -> Answer:
 def _answer(text: str) -> Answer:
     scenario = Scenario.from_dict(json.loads(text))
     try:
-        with at_most(MOST_S):
+        with turns.PAGE.turn(), at_most(MOST_S):
             result = simulate(scenario)
     except KvsimError:
         raise

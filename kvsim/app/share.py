@@ -19,6 +19,7 @@ PARAMETER = "design"
 def share(design: state.Design, found: Answer) -> None:
     """Offer everything that leaves the page."""
     scenario, result = design.scenario, found.result
+    own = state.own_names()
     st.markdown("**Link to this design**")
     try:
         packed = link.encode(design.preset, scenario)
@@ -27,16 +28,16 @@ def share(design: state.Design, found: Answer) -> None:
     except KvsimError as error:
         st.caption(state.plain(str(error)))
     st.markdown("**The same on the command line**")
-    st.code(takeaway.command(design.preset, scenario), language="bash", wrap_lines=True)
+    st.code(own(takeaway.command(design.preset, scenario)), language="bash", wrap_lines=True)
     st.markdown("**Files**")
 
     files: dict[str, tuple[str, Callable[[], str | bytes]]] = {
-        "Scenario (YAML)": ("yaml", lambda: takeaway.scenario_yaml(scenario)),
-        "Scenario (JSON)": ("json", lambda: json.dumps(scenario.to_dict(), indent=2)),
+        "Scenario (YAML)": ("yaml", lambda: own(takeaway.scenario_yaml(scenario))),
+        "Scenario (JSON)": ("json", lambda: own(json.dumps(scenario.to_dict(), indent=2))),
         "Figures (JSON)": ("summary.json", lambda: json.dumps(found.summary, indent=2)),
         "Requests (CSV)": ("csv", lambda: takeaway.csv_bytes(result.requests)),
         "Requests (Parquet)": ("parquet", lambda: takeaway.parquet_bytes(result.requests)),
-        "Report (HTML)": ("html", lambda: run_page(result).text()),
+        "Report (HTML)": ("html", lambda: own(run_page(result).text())),
     }
     with st.container(horizontal=True):
         for label, (suffix, content) in files.items():

@@ -35,7 +35,27 @@ p95 is a wait of that kind: in the queue, and for the prefill of a whole context
 
 def plain(text: str) -> str:
     """Show a text as it is: names may come from a stranger's link, and Markdown can load images."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _MARKS.sub(r"\\\1", " ".join(own_names()(text).split()))
+
+
+def own_names() -> Callable[[str], str]:
+    """Return what calls files as the visitor does, not by their place here.
+
+    It works from any thread, as a download's does.
+    """
+    names: dict[str, str] = st.session_state.get("names", {})
+
+    def with_own_names(text: str) -> str:
+        for place, name in names.items():
+            text = text.replace(place, name)
+        return text
+
+    return with_own_names
+
+
+def name_place(place: str, name: str) -> None:
+    """Keep what the visitor calls a place of ours: a file, or how the paths of some begin."""
+    st.session_state.setdefault("names", {})[place] = name
 
 
 @dataclass(frozen=True)
@@ -145,6 +165,16 @@ class _Folder:
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="kvsim-"))
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+        _FOLDERS.add(self)
+
+
+_FOLDERS: weakref.WeakSet[_Folder] = weakref.WeakSet()
+
+
+def remove_folders() -> None:
+    """Remove the temporary folders of all visits."""
+    for one in list(_FOLDERS):
+        shutil.rmtree(one.path, ignore_errors=True)
 
 
 def folder(name: str) -> Path:

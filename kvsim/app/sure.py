@@ -25,7 +25,9 @@ def how_sure(design: state.Design) -> dict[str, str]:
     intervals = {}
     for key, (_, write) in HEADLINE.items():
         low, high = (write(found["metrics"][key][end]) for end in ("low", "high"))
-        intervals[key] = f"{low} to {high}" if low != high else f"{low} in all"
+        unit = high.partition(" ")[2]
+        begin = low.removesuffix(f" {unit}") if unit else low
+        intervals[key] = f"{begin} to {high}" if low != high else f"{low} in all"
     return intervals
 
 

@@ -81,9 +81,15 @@ def differences(first: Scenario, other: Scenario) -> list[str]:
         changes = {}
     for path, value in changes.items():
         if path.split(".")[0] not in names:
-            shown = value.get("name", "another") if isinstance(value, dict) else value
-            lines.append(f"{path} {shown}")
+            lines.append(f"{path} {_name(value)}")
     return lines
+
+
+def _name(value: Any) -> Any:
+    """Name a block by itself or by its profile."""
+    if not isinstance(value, dict):
+        return value
+    return value.get("name") or value.get("profile", {}).get("name", "another")
 
 
 def _leaves(old: Any, new: Any, path: str) -> dict[str, Any]:

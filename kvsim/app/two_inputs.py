@@ -53,7 +53,11 @@ def two_inputs(design: state.Design) -> None:
         format_func=lambda key: metric_of(key).title,
     )
     chart(sweeps.heatmap(table, x=across[0], y=up[0], value=metric), "two inputs")
-    st.dataframe(table[[*grid, *metrics, "stable"]], hide_index=True)
+    values = {
+        path_title(path): [path_value_text(path, value) for value in table[path]] for path in grid
+    }
+    figures = {metric_of(key).title: table[key] for key in metrics}
+    st.dataframe({**values, **figures, "stable": table["stable"]}, hide_index=True)
 
 
 def _axis(label: str, offered: dict[str, tuple[Sequence[Any], Any]]) -> tuple[str, list[Any]]:

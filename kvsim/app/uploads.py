@@ -90,8 +90,9 @@ def unpack_runs(uploads: Sequence[IO[bytes]], folder: Path) -> list[Path]:
         else:
             known = _known(upload.name)
             if known is None:
+                name = shown_name(upload.name)
                 raise UploadError(
-                    f"{_shown(upload.name)}: is no file of a run; upload a zip of run folders, or "
+                    f"{name}: is no file of a run; upload a zip of run folders, or "
                     f"{', '.join(RUN_FILES)} (.gz too)"
                 )
             _write(upload, folder / "uploaded" / known, upload.name, room)
@@ -112,7 +113,7 @@ def save_trace(upload: IO[bytes], folder: Path, kept: Iterable[Path] = ()) -> Pa
     kind = PurePosixPath(name).suffix.removeprefix(".")
     if kind not in TRACE_TYPES or kind == "gz":
         raise UploadError(
-            f"{_shown(upload.name)}: is no trace; upload .jsonl, .json or .csv (.gz too)"
+            f"{shown_name(upload.name)}: is no trace; upload .jsonl, .json or .csv (.gz too)"
         )
     target = folder / f"trace.{kind}"
     upload.seek(0)
@@ -135,7 +136,7 @@ def _unzip(upload: IO[bytes], folder: Path, room: _Room) -> None:
                 with archive.open(entry) as source:
                     _write(source, folder / label / known, entry.filename, room)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, *_DAMAGED) as error:
-        raise UploadError(f"{_shown(upload.name)}: cannot be unpacked ({error})") from None
+        raise UploadError(f"{shown_name(upload.name)}: cannot be unpacked ({error})") from None
 
 
 def _count_entries(upload: IO[bytes]) -> None:
@@ -145,20 +146,20 @@ def _count_entries(upload: IO[bytes]) -> None:
         count += block.count(_ENTRY)
     upload.seek(0)
     if count > MAX_FILES:
-        name = _shown(upload.name)
+        name = shown_name(upload.name)
         raise UploadError(f"{name}: holds more than {MAX_FILES} files; upload fewer runs")
 
 
 def _write(source: IO[bytes], target: Path, name: str, room: _Room) -> None:
     """Copy a file, unpacked if it is gzip."""
     if not name.lower().endswith(".gz"):
-        room.copy(source, target, _shown(name))
+        room.copy(source, target, shown_name(name))
         return
     try:
         with gzip.GzipFile(fileobj=source) as plain:
-            room.copy(plain, target, _shown(name))
+            room.copy(plain, target, shown_name(name))
     except _DAMAGED as error:
-        raise UploadError(f"{_shown(name)}: cannot be unpacked ({error})") from None
+        raise UploadError(f"{shown_name(name)}: cannot be unpacked ({error})") from None
 
 
 def _known(name: str) -> str | None:
@@ -167,6 +168,6 @@ def _known(name: str) -> str | None:
     return base if base in RUN_FILES else None
 
 
-def _shown(name: str) -> str:
-    """Show a stranger's file name without what could confuse a reader."""
+def shown_name(name: str) -> str:
+    """Write a stranger's file name without what could confuse a reader."""
     return _LABEL.sub("_", PurePosixPath(name.replace("\\", "/")).name)[:_LABEL_CHARS]

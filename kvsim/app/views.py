@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,6 +22,7 @@ from kvsim.report.tenants import fairness_words, tenant_table
 from kvsim.report.verdict import HEADLINE
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
+from kvsim.text import change_text, signed
 
 _MODEBAR = {
     "displaylogo": False,
@@ -32,7 +33,8 @@ _MODEBAR = {
 
 def chart(figure: go.Figure, key: str, where: Any = st) -> None:
     """Show a figure with the page's look."""
-    figure.update_layout(modebar={"bgcolor": "rgba(0,0,0,0)", "color": style.TEXT})
+    icons = {"bgcolor": "rgba(0,0,0,0)", "color": style.TEXT, "activecolor": style.HBM}
+    figure.update_layout(modebar=icons)
     figure.update_xaxes(title_standoff=4, automargin=True)
     if st.context.theme.type == "dark":
         figure.update_layout(font_color=style.TEXT_ON_DARK)
@@ -53,6 +55,15 @@ def tier_chart(figure: go.Figure, key: str, design: state.Design, where: Any = s
     chart(style.store_colour(figure, None if remote is None else remote.profile.medium), key, where)
 
 
+def one_of(label: str, parts: Mapping[str, Callable[..., None]], key: str) -> Callable[..., None]:
+    """Let the visitor choose one part of a page; the first to begin with."""
+    first = next(iter(parts))
+    chosen = st.segmented_control(
+        label, list(parts), default=first, required=True, key=key, label_visibility="collapsed"
+    )
+    return parts[chosen]
+
+
 def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     """Let the visitor choose a view, and show it."""
     options = {
@@ -68,10 +79,7 @@ def show(design: state.Design, found: Answer, baseline: Answer | None) -> None:
     }
     if found.result.tenants is None:
         del options["Tenants"]
-    chosen = st.segmented_control(
-        "View", list(options), default="Tokens", key="view", label_visibility="collapsed"
-    )
-    options[chosen or "Tokens"](design, found, baseline)
+    one_of("View", options, "view")(design, found, baseline)
 
 
 def _tokens(design: state.Design, found: Answer, baseline: Answer | None) -> None:
@@ -191,7 +199,7 @@ def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) 
             "": [label for label, _ in HEADLINE.values()],
             **{
                 name: [
-                    f"{write(one.summary[key])}{_against(one.summary[key], first[key])}"
+                    f"{write(one.summary[key])}{_against(key, one.summary[key], first[key])}"
                     for key, (_, write) in HEADLINE.items()
                 ]
                 for name, one in columns.items()
@@ -213,10 +221,18 @@ def _side_by_side(design: state.Design, found: Answer, baseline: Answer | None) 
                 st.rerun()
 
 
-def _against(value: float | None, first: float | None) -> str:
-    if not first or value is None or value == first:
-        return ""
-    return f"  ({value / first - 1:+.0%})"
+def _against(key: str, value: float | None, first: float | None) -> str:
+    change = None if value == first else headline_change(key, first, value)
+    return "" if change is None else f"  ({change})"
+
+
+def headline_change(key: str, old: float | None, new: float | None) -> str | None:
+    """Write how a figure of the headline changes; None where no number says it."""
+    if not old or new is None:
+        return None
+    if key.endswith("_rate"):
+        return f"{signed(new - old)} points"
+    return change_text(new / old - 1)
 
 
 def setups(scenario: Scenario) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The server begins to answer once it knows the first answer, so that no visitor waits for it."""
+"""How the server begins, with the first answer known, and how it ends, with nothing left behind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.starlette import App
 
+from kvsim.app.background import cancel_all
+from kvsim.app.state import remove_folders
+
 SCRIPT: Final = Path(__file__).with_name("main.py")
 """What a visit runs."""
 _OPEN_AFTER_S = 0.2
@@ -20,11 +23,14 @@ _OPEN_AFTER_S = 0.2
 
 @asynccontextmanager
 async def lifespan(app: App) -> AsyncIterator[dict[str, Any]]:
-    """Warm up before the first visit; then show the page, unless told not to."""
+    """Warm up before the first visit, then show the page, unless told not to; at last clean up."""
     warm()
     if not st.get_option("server.headless"):
         get_running_loop().call_later(_OPEN_AFTER_S, webbrowser.open, address())
     yield {}
+    # A signal may end the server before anything that waits for the interpreter's end.
+    cancel_all()
+    remove_folders()
 
 
 def warm() -> None:

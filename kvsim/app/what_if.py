@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from kvsim.app import cards, later, load, state, sure, views
+from kvsim.app import cards, later, load, state, sure, turns, views
 from kvsim.app.inputs import Inputs
 from kvsim.app.presets import presets
 from kvsim.app.results import (
@@ -24,7 +24,7 @@ from kvsim.errors import KvsimError
 from kvsim.metrics.result import RunResult
 from kvsim.report.verdict import HEADLINE, Verdict
 from kvsim.spec.scenario import Scenario
-from kvsim.text import number, signed
+from kvsim.text import number
 
 _TRUST = {
     "calibrated": ("green", "verified", "Calibrated: inside what was measured"),
@@ -59,13 +59,13 @@ def page() -> None:
 def _first_screen(design: state.Design) -> tuple[state.Design, Answer, Answer | None] | None:
     """Answer in words and figures; None where there is no answer yet, or none at all."""
     try:
-        with st.spinner("Simulating ..."):
+        with st.spinner(f"{_waiting()}Simulating ..."):
             found = _answer(design.scenario)
         if found is None:
             return None
         words, _ = judge(found)
         intervals = _verdict(design, words, found)
-        with st.spinner("Simulating the baseline ..."):
+        with st.spinner(f"{_waiting()}Simulating the baseline ..."):
             baseline = _baseline(design.scenario)
         _headline(found, baseline, intervals)
         _actions(design, found)
@@ -73,6 +73,11 @@ def _first_screen(design: state.Design) -> tuple[state.Design, Answer, Answer | 
         st.error(state.plain(str(error)), icon=":material/error:")
         return None
     return design, found, baseline
+
+
+def _waiting() -> str:
+    ahead = turns.PAGE.ahead
+    return f"Waiting for {turns.others(ahead)}. " if ahead else ""
 
 
 @st.fragment
@@ -204,6 +209,7 @@ def _headline(found: Answer, baseline: Answer | None, intervals: dict[str, str])
             delta_color="off",
             delta_arrow="off",
             border=True,
+            height="stretch",
             help="GPUs, host memory beyond what comes with them, storage, requests and traffic.",
         )
     if baseline is None:
@@ -224,13 +230,9 @@ def signed_gpus(count: float) -> str:
 def _change(key: str, found: Answer, baseline: Answer | None) -> str | None:
     if baseline is None:
         return None
-    old, new = baseline.summary[key], found.summary[key]
-    if not old or new is None:
-        return None
-    if key.endswith("_rate"):
-        return f"{100 * (new - old):+.0f} points"
+    change = views.headline_change(key, baseline.summary[key], found.summary[key])
     # Streamlit reads the direction from an ASCII minus.
-    return f"{signed(new / old - 1)} %".replace("\N{MINUS SIGN}", "-")
+    return None if change is None else change.replace("\N{MINUS SIGN}", "-")
 
 
 def _actions(design: state.Design, found: Answer) -> None:

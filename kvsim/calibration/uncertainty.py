@@ -45,9 +45,9 @@ def draw_coefficients(scenario: Scenario, draws: int) -> list[dict[str, float]]:
     spec = scenario.calibration
     if spec is None:
         raise ConfigError(
-            f"--uncertainty: {scenario.name} has no calibration, so nothing says how sure its "
-            f"numbers are; add --set calibration={SHIPPED}, or a file that kvsim calibrate "
-            "RUN_DIR... --out FILE has made of your own runs"
+            f"{scenario.name} has no calibration, so nothing says how sure its numbers are; "
+            f"add --set calibration={SHIPPED}, or a file that kvsim calibrate RUN_DIR... "
+            "--out FILE has made of your own runs"
         )
     places = _used(scenario, spec)
     alone = {
@@ -60,8 +60,8 @@ def draw_coefficients(scenario: Scenario, draws: int) -> list[dict[str, float]]:
     ]
     if not alone and not together:
         raise ConfigError(
-            f"--uncertainty: no coefficient of calibration {spec.name} that {scenario.name} uses "
-            "has a standard error; make the calibration anew with kvsim calibrate"
+            f"calibration {spec.name}: no coefficient that {scenario.name} uses has a standard "
+            "error, so nothing says how sure its numbers are; fit it anew from recorded runs"
         )
     found = []
     for number in range(draws):
@@ -160,6 +160,6 @@ def _joint(
         if all(low <= value <= high for value, (low, high) in zip(drawn, limits, strict=True)):
             return [float(value) for value in drawn]
     raise ConfigError(
-        f"--uncertainty: calibration {spec.name}: hardly a draw of {', '.join(paths)} is inside "
-        "the physical limits; their errors are too large to say anything"
+        f"calibration {spec.name}: hardly a draw of {', '.join(paths)} is inside the physical "
+        "limits; their errors are too large to say anything"
     )

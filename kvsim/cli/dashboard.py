@@ -1,5 +1,6 @@
 """`kvsim app`: the dashboard in a browser."""
 
+import signal
 import subprocess
 import sys
 from importlib import resources
@@ -27,7 +28,10 @@ def dashboard(
     words = ["-m", "streamlit", "run", str(entry_script())]
     words += ["--server.port", str(port), "--server.address", address]
     words += ["--server.headless", str(not browser).lower()]
-    return subprocess.run([sys.executable, *words], check=False).returncode
+    with subprocess.Popen([sys.executable, *words]) as server:
+        # Whoever stops this process means the server; it would go on by itself.
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        return server.wait()
 
 
 def entry_script() -> Path:

@@ -43,9 +43,8 @@ def size_words(data: Plain) -> list[str]:
             lines.append(f"{name}: {tier['reason']}.")
             continue
         each = f" on each of {tier['ranks']} ranks" if tier["tier"] != "remote" else ""
-        total = tier["total_bytes"]
-        both = f" ({format_bytes(total)} in all)" if tier["ranks"] > 1 else ""
-        text = f"{name}: {format_bytes(size)}{each}{both} {tier['reason']}"
+        where = f"{each} ({format_bytes(tier['total_bytes'])} in all)" if tier["ranks"] > 1 else ""
+        text = f"{name}: {format_bytes(size)}{where} {tier['reason']}"
         if tier["retention_s"] is not None:
             text += (
                 f"; chunks that stay for {format_seconds(tier['retention_s'])} give the same hits"

@@ -9,11 +9,27 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from kvsim.errors import ConfigError
 
 MOST_MERGED = 1_000
 """Keys that a mapping may have with those that it takes over by `<<`."""
+
+MOST_NESTED = 50
+"""Brackets that may be open at a time; thousands would take the parser seconds."""
+
+
+class _Scanner(Scanner):
+    """Opens no more brackets than anybody means."""
+
+    def fetch_flow_collection_start(self, token: Any, to_push: str) -> None:
+        if self.flow_level == MOST_NESTED:
+            raise ScannerError(
+                problem=f"more than {MOST_NESTED} brackets, [ or {{, are open at a time",
+                problem_mark=self.reader.get_mark(),
+            )
+        super().fetch_flow_collection_start(token, to_push)
 
 
 class _Constructor(SafeConstructor):
@@ -82,6 +98,7 @@ def _read_text(path: Path) -> str:
 
 def _parse(text: str, where: str) -> Any:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner = _Scanner
     yaml.Constructor = _Constructor
     try:
         return yaml.load(text)

@@ -125,13 +125,13 @@ def test_untouched_inputs_change_nothing(name: str) -> None:
 
 def test_prices_outlive_another_page(app: AppTest) -> None:
     fill(app, "Prices")
-    labelled(app.number_input, "gpu usd").set_value(9.0)
+    labelled(app.number_input, "GPU USD per hour").set_value(9.0)
     app.run()
     costs = headline(app)[-1]
     app.session_state["generation"] += 1  # what widgets showed is forgotten
     app.run()
     assert headline(app)[-1] == costs
-    assert labelled(app.number_input, "gpu usd").value == 9.0
+    assert labelled(app.number_input, "GPU USD per hour").value == 9.0
 
 
 def test_a_promise_that_prefill_alone_breaks_is_told(app: AppTest) -> None:
@@ -522,6 +522,25 @@ def test_a_bad_upload_is_one_line(app: AppTest) -> None:
     page.run()
     assert not page.exception
     assert "cannot be unpacked" in page.error[0].value
+
+
+def test_a_bad_trace_goes_by_the_name_that_it_was_uploaded_with(app: AppTest) -> None:
+    labelled(app.selectbox, "Workload").set_value("trace")
+    app.run()
+    content = b"TIMESTAMP,ContextTokens,GeneratedTokens\nnever,1,2\n"
+    labelled(app.file_uploader, "Trace").set_value(("my trace.csv", content, "text/csv"))
+    app.run()
+    assert app.error[0].value.startswith("my\\_trace.csv: no request in it")
+
+
+def test_a_bad_run_goes_by_its_own_name(app: AppTest) -> None:
+    page = open_page(app, "calibrate")
+    page.file_uploader[0].set_value(("engine_steps.jsonl", b"nonsense\n", "text/plain"))
+    page.run()
+    labelled(page.button, "Fit").click()
+    page.run()
+    finish(page)
+    assert page.error[0].value.startswith("uploaded/engine\\_steps.jsonl")
 
 
 def test_an_uploaded_run_is_compared(app: AppTest) -> None:

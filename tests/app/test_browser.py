@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,13 @@ import pytest
 
 from kvsim.app import link
 from kvsim.app.presets import load_preset
+from kvsim.report.png import find_browser
 
 ROOT = Path(__file__).parents[2]
 QUICK = "Measured: cpu40GB_131k_pool"
 RUN = ROOT / "experiments" / "validation" / "runs" / "gpu_only_131k_pool__qa10k"
 SHOTS = Path(os.environ.get("KVSIM_SCREENSHOTS", ROOT / "results" / "screenshots"))
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
+CHROMIUM = find_browser()
 ANSWER_MS = 60_000
 ORDER = """(() => {
     const parts = {
@@ -55,17 +53,16 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Serve the dashboard on a free port."""
+@contextmanager
+def served(**environment: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve the dashboard on a free port; give its address and process."""
     with closing(socket.socket()) as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    words = ["run", str(ROOT / "app.py"), "--server.headless", "true", "--server.port", str(port)]
     server = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", *words, "--server.address", "localhost"],
+        [sys.executable, "-m", "kvsim", "app", "--no-browser", "--port", str(port)],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -77,10 +74,16 @@ def address() -> Iterator[str]:
                     break
             except OSError:
                 time.sleep(0.2)
-        yield where
+        yield where, server
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with served() as (where, _):
+        yield where
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,13 @@ def chromium() -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-background-networking",
+                # A page that the test has touched counts as one from outside.
+                "--disable-features=LocalNetworkAccessChecks",
+            ],
         )
         yield browser
         browser.close()
@@ -99,8 +108,13 @@ class Visit:
     """One visitor's page, which must not complain."""
 
     def __init__(self, chromium: Any, size: dict[str, int], scheme: str = "light") -> None:
+        phone = size is PHONE
         self.context = chromium.new_context(
-            viewport=size, color_scheme=scheme, accept_downloads=True
+            viewport=size,
+            color_scheme=scheme,
+            accept_downloads=True,
+            has_touch=phone,
+            is_mobile=phone,
         )
         self.page = self.context.new_page()
         self.page.set_default_timeout(ANSWER_MS)
@@ -159,7 +173,39 @@ def test_the_answer_comes_before_inputs_and_charts(chromium: Any, address: str) 
     visit.page.locator(".js-plotly-plot").first.wait_for()
     assert visit.page.evaluate("window.order") == ["verdict", "figures", "inputs", "charts"]
     assert len(runs) == 2  # one for the answer, one for what follows it
+    assert b"shown" in runs[1]  # asked for by the notice, not by the clock
     visit.end()
+
+
+def test_inputs_and_charts_come_where_our_script_is_forbidden(chromium: Any, address: str) -> None:
+    visit = Visit(chromium, DESK)
+    policy = {"content-security-policy": "script-src 'self' 'unsafe-inline' 'unsafe-eval'"}
+
+    def forbid_scripts_of_ours(route: Any) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, headers=response.headers | policy)
+
+    visit.page.route(f"{address}/", forbid_scripts_of_ours)
+    visit.open(f"{address}/")
+    visit.page.locator(".js-plotly-plot").first.wait_for()
+    assert visit.page.get_by_test_id("stSidebar").get_by_test_id("stSelectbox").count()
+    assert visit.complaints
+    assert all("blob:" in each for each in visit.complaints)  # only our script was missed
+    visit.complaints.clear()
+    visit.end()
+
+
+def test_a_stopped_server_leaves_nothing_behind(chromium: Any, tmp_path: Path) -> None:
+    with served(TMPDIR=str(tmp_path)) as (where, server):
+        visit = Visit(chromium, DESK)
+        visit.page.goto(f"{where}/calibrate")
+        visit.page.locator("input[type=file]").set_input_files(RUN / "vllm_args.txt")
+        visit.page.get_by_text("no engine_steps.jsonl among the files").wait_for()
+        assert list(tmp_path.glob("kvsim-*"))
+        server.terminate()
+        server.wait(10)
+        assert not list(tmp_path.glob("kvsim-*"))
+        visit.context.close()
 
 
 def test_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:
@@ -229,7 +275,7 @@ def test_pages_on_a_desk(chromium: Any, address: str, tmp_path: Path) -> None:
     visit.page.get_by_role("link", name="Calibrate").click()
     visit.page.get_by_role("heading", name="Calibrate").wait_for()
     visit.page.locator("input[type=file]").set_input_files(archive)
-    visit.page.get_by_text("1 run(s): my-run").wait_for()
+    visit.page.get_by_text("1 run: my-run").wait_for()
     visit.page.get_by_role("button", name="Fit", exact=True).last.click()
     visit.page.get_by_text("What the data cannot tell").wait_for()
     visit.settle()
@@ -243,6 +289,10 @@ def test_a_phone(chromium: Any, address: str) -> None:
     visit.show("phone-what-if")
     visit.choose("Time to first token")
     visit.page.get_by_text("Where the time to first token goes").wait_for()
+    icons, title = (
+        visit.page.locator(part).first.bounding_box() for part in (".modebar", ".gtitle")
+    )
+    assert icons["y"] + icons["height"] <= title["y"]
     visit.page.get_by_test_id("stMain").evaluate("page => page.scrollTo(0, 800)")
     visit.show("phone-charts")
     visit.page.get_by_test_id("stExpandSidebarButton").click()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kvsim.app import background
+from kvsim.app import background, turns
 from kvsim.app.background import Job
 from kvsim.app.jobs import run_job
 from kvsim.app.presets import load_preset
@@ -76,6 +76,31 @@ def test_a_failed_job_says_why_in_one_line(job: dict[str, object], says: str) ->
     with pytest.raises(SimulationError, match=says) as told:
         failed.result()
     assert "\n" not in str(told.value)
+
+
+def test_a_job_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = turns.Turns(1)
+    monkeypatch.setattr(turns, "JOBS", line)
+    words = {"job": "nonsense"}
+    with line.turn():
+        first, second = Job(words), Job(words)
+        assert not first.wait(2 * turns.LOOK_S)
+        assert first.progress == "waiting for 1 other run"
+        assert second.progress == "waiting for 2 other runs"
+        first.cancel()
+        assert not first.running
+        assert not second.wait(2 * turns.LOOK_S)
+        assert second.progress == "waiting for 1 other run"
+    assert second.wait(60)
+    assert second.error == "no job 'nonsense'"
+
+
+def test_all_jobs_end_with_the_server() -> None:
+    scenario = load_preset(PRESET).replace({"workload.time": 1_000_000})
+    words = {"job": "simulate", "scenario": scenario.to_dict(), "folder": "/nonexistent/x"}
+    jobs = [Job(words), Job(words)]
+    background.cancel_all()
+    assert not any(job.running for job in jobs)
 
 
 def test_a_killed_job_is_noticed() -> None:

@@ -40,9 +40,8 @@ def side_by_side(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -
                 legendgroup=name,
                 showlegend=row == 1,
                 text=["no value" if value is None else f"{value:.3g}"],
-                textposition="auto",
-                insidetextanchor="end",
-                textangle=0,
+                textposition="outside",
+                cliponaxis=False,
                 marker={
                     "color": COLOURS[place % len(COLOURS)],
                     "pattern": {"shape": "" if summary["stable"] else "/"},
@@ -55,7 +54,7 @@ def side_by_side(names: Sequence[str], summaries: Sequence[Mapping[str, Any]]) -
     hatched = "" if all(one["stable"] for one in summaries) else "<br><sup>hatched: unstable</sup>"
     height = 180 + len(COMPARED) * (52 + 24 * len(names))
     style.layout(figure, title=f"Designs side by side{hatched}", x="", y="", height=height)
-    figure.update_layout(hovermode="closest", margin={"t": 100}, bargap=0.15)
+    figure.update_layout(hovermode="closest", margin={"t": 100, "r": 60}, bargap=0.15)
     figure.update_annotations(x=0, xanchor="left")
     figure.update_yaxes(showticklabels=False, ticks="", autorange="reversed", showgrid=False)
     figure.update_xaxes(rangemode="tozero", showticklabels=False, ticks="")

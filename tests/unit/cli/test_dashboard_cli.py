@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -16,15 +17,12 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_streamlit_is_started_where_it_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[list[str]] = []
-
-    def run(words: list[str], **_: Any) -> Any:
-        started.append(words)
-        return subprocess.CompletedProcess(words, 0)
-
-    monkeypatch.setattr(subprocess, "run", run)
+    server = MagicMock()
+    server.return_value.__enter__.return_value.wait.return_value = 0
+    monkeypatch.setattr(subprocess, "Popen", server)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert main(["app", "--port", "8600", "--no-browser"]) == 0
-    (words,) = started
+    (words,) = server.call_args.args
     assert words[1:4] == ["-m", "streamlit", "run"]
     assert words[4] == str(ROOT / "app.py")
     assert words[words.index("--server.port") + 1] == "8600"

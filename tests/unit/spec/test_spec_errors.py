@@ -157,6 +157,16 @@ def test_merges_of_merges_are_stopped(tmp_path: Path) -> None:
     assert plain["b"] == {"x": 1, "y": 2}
 
 
+@pytest.mark.parametrize("opening", ["[", "{a: ", "[1,"])
+def test_brackets_in_brackets_are_stopped(tmp_path: Path, opening: str) -> None:
+    file = tmp_path / "bomb.yaml"
+    file.write_text("name: " + opening * 5_000)
+    assert "more than 50 brackets, [ or {, are open at a time (line 1" in line(
+        lambda: load_scenario(file)
+    )
+    assert parse_assignment("x=" + 50 * "[" + 50 * "]")
+
+
 def test_aliases_cannot_blow_up_a_message(tmp_path: Path) -> None:
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
     bomb += "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
