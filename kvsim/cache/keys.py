@@ -9,8 +9,8 @@ the shared text (16 tokens in vLLM, 256 in LMCache).
 
 from __future__ import annotations
 
-from collections.abc import Container
-from itertools import filterfalse
+from collections.abc import Container, Sequence
+from itertools import chain, filterfalse
 
 Path = tuple[tuple[int, int], ...]
 
@@ -61,6 +61,11 @@ def num_keys(keys: Keys) -> int:
     if len(keys) == 1:  # as mostly
         return len(keys[0])
     return sum(map(len, keys))
+
+
+def listed(keys: Keys) -> Sequence[int]:
+    """List keys one by one."""
+    return keys[0] if len(keys) == 1 else [*chain.from_iterable(keys)]
 
 
 def cut(keys: Keys, lo: int, hi: int) -> Keys:

@@ -28,6 +28,7 @@ HEART = (
     "metrics/usage.py",
     "routing/*.py",
     "storage/*.py",
+    "workload/chance.py",
     "workload/multi_round_qa.py",
     "workload/request.py",
     "workload/trace_replay.py",

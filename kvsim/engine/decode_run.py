@@ -42,6 +42,8 @@ class DecodeRun:
 
     def begun(self, now_s: float) -> int:
         """Count the passes that began before an instant."""
+        if self.start_s(len(self.ends) - 1) < now_s:  # as mostly
+            return len(self.ends)
         return bisect_left(range(len(self.ends)), now_s, key=self.start_s)
 
     def next_start_s(self, now_s: float) -> float:

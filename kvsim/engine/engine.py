@@ -20,9 +20,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from itertools import chain
 
-from kvsim.cache.keys import num_keys
+from kvsim.cache.keys import listed, num_keys
 from kvsim.compute.step_time import StepTime
 from kvsim.des.clock import PLAN, Alarm, Clock, Task, Timeout
 from kvsim.engine.connectors.lmcache_inproc import LmcacheInproc
@@ -293,7 +292,7 @@ class Engine:
                 yield from self._die(load)
                 return False
             yield clock.now + _RESERVE_RETRY_S
-        read = lmcache.client.read([*chain.from_iterable(load.remote_keys)], lmcache.chunk_bytes)
+        read = lmcache.client.read(listed(load.remote_keys), lmcache.chunk_bytes)
         read_or_late = Alarm(self._task.go_on)
         self._patience.set(clock.now + lmcache.blocking_timeout_s(load), read_or_late)
         read.callbacks.append(lambda _: clock.call_at(clock.now, read_or_late))

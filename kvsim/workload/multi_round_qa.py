@@ -13,7 +13,6 @@ Left out: the cost of the driver's own loop (raise `poll` for it), answers that
 end early, retries and timeouts of the HTTP client.
 """
 
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,7 @@ import simpy
 
 from kvsim.des.clock import PLAN, Clock
 from kvsim.spec.workload import MultiRoundQaSpec
+from kvsim.workload.chance import stream
 from kvsim.workload.request import NO_END, Request
 
 SHARED_NODE = 0
@@ -183,8 +183,7 @@ class MultiRoundQa:
             next_prompt_tokens=spec.first_prompt_tokens,
         )
         if spec.arrival_jitter > 0:
-            key = [self._seed, zlib.crc32(b"arrival"), user_id]
-            session.shifts = np.random.default_rng(key)
+            session.shifts = stream(self._seed, "arrival", user_id)
         self._sessions[user_id] = session
         return session
 

@@ -7,7 +7,6 @@ Every session draws from a stream of its own: more sessions leave the earlier on
 from __future__ import annotations
 
 import math
-import zlib
 from typing import assert_never
 
 import numpy as np
@@ -21,6 +20,7 @@ from kvsim.spec.synthetic_workload import (
     Lengths,
     RagSpec,
 )
+from kvsim.workload.chance import stream
 from kvsim.workload.traces.build import TraceBuilder
 from kvsim.workload.traces.trace import Floats, Ints, Trace
 
@@ -50,7 +50,7 @@ def generate(spec: AnySyntheticSpec, seed: int) -> Trace:
 
 def arrivals(spec: Arrivals, duration_s: float, seed: int) -> Floats:
     """Draw the instants within `[0, duration_s)` at which sessions begin."""
-    rng = _stream(seed, "arrivals")
+    rng = stream(seed, "arrivals")
     match spec.kind:
         case "poisson":
             return _renewals(rng, spec.rate, 1.0, duration_s)
@@ -121,7 +121,7 @@ def _agents(
 ) -> None:
     shared = texts.fresh(spec.shared_prompt)
     for index, start_s in enumerate(starts_s.tolist()):
-        rng = _stream(seed, "session", index)
+        rng = stream(seed, "session", index)
         resumed = rng.random() < spec.resumed_chance
         first = spec.resumed_prompt if resumed else spec.first_prompt
         prompt = max(draw_tokens(first, rng), spec.shared_prompt)
@@ -183,7 +183,7 @@ def _flush(
 def _questions(
     spec: RagSpec, starts_s: Floats, seed: int, texts: _Texts, builder: TraceBuilder
 ) -> None:
-    library = _stream(seed, "documents")
+    library = stream(seed, "documents")
     grain = texts.grain
     shared = texts.fresh(spec.shared_prompt)
     # Whole blocks: what a block shares with another prompt must not depend on its neighbour.
@@ -195,7 +195,7 @@ def _questions(
     chances /= chances.sum()
     followed: dict[tuple[int, ...], Ints] = {}
     for index, start_s in enumerate(starts_s.tolist()):
-        rng = _stream(seed, "session", index)
+        rng = stream(seed, "session", index)
         count = min(spec.documents_per_prompt, spec.documents)
         chosen = tuple(rng.choice(spec.documents, size=count, replace=False, p=chances).tolist())
         parts = [shared]
@@ -227,7 +227,7 @@ def _chats(
 ) -> None:
     shared = texts.fresh(spec.shared_prompt)
     for index, start_s in enumerate(starts_s.tolist()):
-        rng = _stream(seed, "session", index)
+        rng = stream(seed, "session", index)
         prompt = max(spec.shared_prompt, draw_tokens(spec.first_prompt, rng))
         now_s, pause_s = start_s, 0.0
         pending: _Pending = []
@@ -256,7 +256,3 @@ def _renewals(rng: np.random.Generator, rate: float, cv: float, duration_s: floa
     times_s = np.concatenate(parts)
     kept: Floats = times_s[times_s < duration_s]
     return kept
-
-
-def _stream(seed: int, name: str, *ids: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode()), *ids])

@@ -10,7 +10,6 @@ nodes of their own: they share nothing with the first ones.
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -22,6 +21,7 @@ import simpy
 from kvsim.des.clock import Clock
 from kvsim.errors import ConfigError
 from kvsim.spec.trace_workload import ReplaySpec
+from kvsim.workload.chance import stream
 from kvsim.workload.prefix_tree import build_paths, shift_path
 from kvsim.workload.request import Request
 from kvsim.workload.traces.trace import Floats, Ints, Trace, cap_prompts, check_granularity
@@ -274,7 +274,7 @@ def _first_launches(
         kept = rows
         part = spec.user_scale - copy
         if part < 1:
-            draws = _stream(seed, "users").random(int(user.max()) + 1)
+            draws = stream(seed, "users").random(int(user.max()) + 1)
             kept = rows[draws[user[rows]] < part]
         at_s = trace.time_s[kept]
         if session_rate is not None and trace.clock != "trace":
@@ -313,11 +313,7 @@ def _check_mode(trace: Trace, spec: ReplaySpec, session_rate: float | None) -> N
 def _starts(user: Ints, seed: int, copy: int, session_rate: float) -> Floats:
     """Draw when each user begins: gaps of a Poisson process, in the order of the file."""
     users = np.unique(user)
-    gaps_s = _stream(seed, "session starts", copy).exponential(1 / session_rate, users.size)
+    gaps_s = stream(seed, "session starts", copy).exponential(1 / session_rate, users.size)
     starts_s = np.zeros(int(users[-1]) + 1)
     starts_s[users] = np.cumsum(gaps_s)
     return starts_s
-
-
-def _stream(seed: int, name: str, *ids: int) -> np.random.Generator:
-    return np.random.default_rng([seed, zlib.crc32(name.encode()), *ids])
