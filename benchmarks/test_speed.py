@@ -51,7 +51,7 @@ def test_one_run(name: str, benchmark: Any, note: Any) -> None:
 def test_growth(requests: int, benchmark: Any, note: Any, pytestconfig: pytest.Config) -> None:
     if requests == 1_000_000 and not pytestconfig.getoption("--million"):
         pytest.skip("a million requests take minutes: make bench-million")
-    rounds = 5 if requests == 2_400 else 1
+    rounds = max(1, 48_000 // requests)
     found = benchmark.pedantic(in_a_process, args=(f"growth:{requests}", rounds), rounds=1)
     note(**figures(found))
     assert found["rss_mb"] < 2_000
