@@ -19,7 +19,7 @@ from typing import Any, Final
 from simpy.core import EmptySchedule, StopSimulation
 from simpy.events import Event
 
-from kvsim.des.environment import ClockEnvironment
+from kvsim.des.environment import ClockEnvironment, breathe
 
 NORMAL: Final = 1
 """Phase of arrivals, ends of transfers and client sessions (SimPy's own default)."""
@@ -27,6 +27,8 @@ STEP_END: Final = 2
 """Phase of the ends of engine steps; add the number of the instance."""
 PLAN: Final = 1_000_000
 """Phase in which engines plan, when all else of the instant has happened; add the instance."""
+
+_CALLS_A_BREATH: Final = 256
 
 
 class Clock:
@@ -64,8 +66,12 @@ class Clock:
         queue = self._queue
         try:
             while queue:
-                self.now, _, _, happen = heappop(queue)
-                happen()
+                breathe()
+                for _ in range(_CALLS_A_BREATH):
+                    if not queue:
+                        break
+                    self.now, _, _, happen = heappop(queue)
+                    happen()
         except StopSimulation as stop:
             return stop.args[0]
         if until is not None:

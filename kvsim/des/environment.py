@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from kvsim.des.clock import Clock
 
 
+def breathe() -> None:
+    """Let the interpreter hear of signals, other threads and interruptions.
+
+    It looks for them when a Python function is entered, which compiled code by itself does not do.
+    """
+
+
 class ClockEnvironment(simpy.Environment):
     """A SimPy environment whose queue is a clock's."""
 
