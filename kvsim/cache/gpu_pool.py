@@ -56,9 +56,7 @@ class GpuPool:
         self.evicted_blocks = 0
         self._blank = num_blocks  # free blocks without a hash: always at the head of the list
         self._idle = 0  # free blocks that are still hits
-        self._list = end = Run(
-            -1, 0, 0, refs=1
-        )  # the free list's sentinel: next = head, prev = end
+        self._list = end = Run(-1, 0, 0, refs=1)  # sentinel of the free list: next = head
         end.prev = end.next = end
         self._cached: dict[int, list[Run]] = {}  # the hit of each hash, by node, ascending
         self._copies: dict[int, list[Run]] = {}  # later blocks with the same hash, oldest first

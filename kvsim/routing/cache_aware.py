@@ -7,7 +7,6 @@ shared store holds; the first and the last do not know what an instance has lost
 
 from __future__ import annotations
 
-import zlib
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from kvsim.cache.keys import leading, spans, unit_keys
 from kvsim.spec.routing import RoutingSpec
+from kvsim.workload.chance import stream
 from kvsim.workload.request import Request
 
 _PIECE_TOKENS = 32
@@ -48,7 +48,7 @@ class PrefixAware:
 
     def __init__(self, instances: int, seed: int) -> None:
         self._sent: list[dict[int, int]] = [{} for _ in range(instances)]  # pieces, by text
-        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+        self._rng = stream(seed, "router")
 
     def route(self, request: Request) -> int:
         pieces = request.prompt_tokens // _PIECE_TOKENS
@@ -127,7 +127,7 @@ class LlmD:
     def __init__(self, instances: int, seed: int, spec: RoutingSpec, around: Surroundings) -> None:
         self._interval_s = spec.metrics_interval
         self._around = around
-        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+        self._rng = stream(seed, "router")
         self._index: list[OrderedDict[int, None]] = [OrderedDict() for _ in range(instances)]
         self._waiting: list[deque[Request]] = [deque() for _ in range(instances)]
         self._running: list[dict[int, int]] = [{} for _ in range(instances)]

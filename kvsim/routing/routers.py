@@ -10,14 +10,12 @@ Routers that look at prompts are in `cache_aware`.
 from __future__ import annotations
 
 import hashlib
-import zlib
 from bisect import bisect
 from typing import Protocol, assert_never
 
-import numpy as np
-
 from kvsim.routing.cache_aware import KvAware, LlmD, PrefixAware, Surroundings
 from kvsim.spec.routing import RouterName, RoutingSpec
+from kvsim.workload.chance import stream
 from kvsim.workload.request import Request
 
 _POINTS_PER_INSTANCE = 160
@@ -54,7 +52,7 @@ class Random(RoundRobin):
 
     def __init__(self, instances: int, seed: int) -> None:
         super().__init__(instances)
-        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+        self._rng = stream(seed, "router")
 
     def route(self, request: Request) -> int:
         return int(self._rng.integers(self._instances))
@@ -84,7 +82,7 @@ class PowerOfTwoChoices(LeastLoaded):
 
     def __init__(self, instances: int, seed: int) -> None:
         super().__init__(instances)
-        self._rng = np.random.default_rng([seed, zlib.crc32(b"router")])
+        self._rng = stream(seed, "router")
 
     def route(self, request: Request) -> int:
         chosen = min(
