@@ -24,6 +24,11 @@ def value_text(value: float | None) -> str:
     return f"{value:.4g}" if abs(value) < 999.95 else f"{value:,.0f}"
 
 
+def counted(count: int, what: str) -> str:
+    """Write a number of things, whose plural has an s."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def requests_per_s(value: float | None) -> str:
     """Write a rate of requests."""
     return f"{value_text(value)} requests/s"

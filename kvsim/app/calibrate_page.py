@@ -20,7 +20,7 @@ from kvsim.app.work import work
 from kvsim.errors import KvsimError
 from kvsim.report.comparison import error_text
 from kvsim.spec.scenario import Scenario
-from kvsim.text import coefficient_text, percent, value_text
+from kvsim.text import coefficient_text, counted, percent, value_text
 
 FOLDERS = "KVSIM_APP_FOLDERS"
 """Environment variable with a folder on the server whose run folders visitors may choose."""
@@ -67,12 +67,8 @@ def _runs() -> list[Path]:
         known[ids] = unpack_runs(uploads, place)
     uploaded: list[Path] = known[ids]
     names = state.plain(", ".join(path.name for path in uploaded))
-    st.success(f"{_runs_text(uploaded)}: {names}")
+    st.success(f"{counted(len(uploaded), 'run')}: {names}")
     return [*uploaded, *found]
-
-
-def _runs_text(runs: list[Path]) -> str:
-    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}"
 
 
 def _on_server() -> list[Path]:
@@ -105,7 +101,7 @@ def _fit(runs: list[Path], bench: Scenario) -> None:
         "scenario": bench.to_dict(),
         "name": "my-bench",
     }
-    data = work("fit", "Fit", job, f"Fits {_runs_text(runs)} of {bench.model.name}.")
+    data = work("fit", "Fit", job, f"Fits {counted(len(runs), 'run')} of {bench.model.name}.")
     if data is None:
         return
     spec = data["spec"]

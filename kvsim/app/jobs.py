@@ -18,6 +18,7 @@ from typing import Any
 
 from kvsim.errors import ConfigError, KvsimError
 from kvsim.spec.scenario import Scenario
+from kvsim.text import counted
 
 Progress = Callable[[str], None]
 Plain = dict[str, Any]
@@ -199,7 +200,7 @@ def _calibrate(progress: Progress, *, runs: list[str], scenario: Plain, name: st
     bench = Scenario.from_dict(scenario)
     remote = bench.offload.remote
     stores = (remote.profile,) if remote is not None else ()
-    progress(f"fitting {len(runs)} {'run' if len(runs) == 1 else 'runs'}")
+    progress(f"fitting {counted(len(runs), 'run')}")
     basis = Basis(bench.model, bench.gpu, bench.host, bench.engine, stores)
     found = calibrate([Path(run) for run in runs], basis, name=name)
     return {

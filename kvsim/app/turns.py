@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from kvsim.text import counted
+
 LOOK_S: Final = 0.5
 """How often whoever waits looks whether it is still wanted."""
 
@@ -62,4 +64,4 @@ JOBS: Final = Turns(max(1, (os.cpu_count() or 1) - 1))
 
 def others(count: int) -> str:
     """Count the runs that somebody waits for."""
-    return f"{count} other {'run' if count == 1 else 'runs'}"
+    return counted(count, "other run")

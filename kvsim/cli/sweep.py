@@ -12,6 +12,7 @@ import typer
 from kvsim.cli.inputs import JsonOption, ProfilesOption, SetOption, parse_changes, print_json
 from kvsim.cli.slo import SLO_FAILED, read_slo
 from kvsim.errors import ConfigError
+from kvsim.text import counted
 from kvsim.units import format_seconds
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _estimate(
     seconds = estimate_s(left, jobs=jobs, measured=store.wall_times()) if left else 0.0
     typer.echo(
         f"{name}: {len(points)} rows, {len(unique)} different runs, {len(left)} to do, "
-        f"about {format_seconds(round(seconds))} with {jobs} {'job' if jobs == 1 else 'jobs'}"
+        f"about {format_seconds(round(seconds))} with {counted(jobs, 'job')}"
     )
     return 0
 

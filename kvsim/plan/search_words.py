@@ -12,7 +12,7 @@ from kvsim.plan.search_space import STORE
 from kvsim.plan.search_trial import Evaluated
 from kvsim.spec.slo import SloSpec
 from kvsim.spec.space import reads_bytes
-from kvsim.text import percent, value_text
+from kvsim.text import counted, percent, value_text
 from kvsim.units import format_bytes
 
 _NAMES = {
@@ -69,7 +69,7 @@ def objective_name(name: str) -> str:
 def design_words(design: Mapping[str, Any]) -> str:
     """Write a design in one line."""
     return ", ".join(
-        f"{value} {'instance' if value == 1 else 'instances'}"
+        f"{counted(value, 'instance')}"
         if path == "instances"
         else f"{axis_name(path)} {axis_value(path, value)}"
         for path, value in design.items()

@@ -21,7 +21,7 @@ from kvsim.report.sweep_table import median_over_seeds
 from kvsim.report.what_if import what_if_rows
 from kvsim.spec.scenario import Scenario
 from kvsim.spec.workload import MultiRoundQaSpec
-from kvsim.text import change_text, number, percent, signed
+from kvsim.text import change_text, counted, number, percent, signed
 
 X_TITLE = "user context, tokens"
 
@@ -230,5 +230,5 @@ def _configuration(base: Scenario, seeds: int) -> str:
         f"{ROUTER_NAMES.get(base.router, base.router)} router; {work.num_users} users, "
         f"{work.num_rounds} rounds, {work.qps:g} requests/s, {work.shared_system_prompt:,} shared "
         f"tokens, answers of {work.answer_len} tokens, {work.time:,.0f} s; "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'}."
+        f"{counted(seeds, 'seed')}."
     )
